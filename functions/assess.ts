@@ -1,0 +1,244 @@
+/**
+ * assess: looks at reports and state, writes issues, starts the workflow. It may be wrong: confirm judges anew. Woken
+ * by the table's stream (a hint: only its keys are used, everything is read again consistently), by the minute tick,
+ * and by events of EC2.
+ */
+import { createHash } from 'node:crypto'
+import { MetricUnit } from '@aws-lambda-powertools/metrics'
+import type { DynamoDBStreamEvent } from 'aws-lambda'
+import { clustersOf } from './aws/stream.ts'
+import { systemClock } from './clock.ts'
+import type { FleetDocument } from './config.ts'
+import { type Assessment, assess as assessCluster } from './core/assess.ts'
+import { firstFleet, isFailingOver, nextFleet } from './core/fleet.ts'
+import type { ClusterConfig, ClusterState, Fleet, Issue } from './core/types.ts'
+import { executionName, type WorkflowInput } from './core/workflow.ts'
+import { entry, logger, metrics } from './entry.ts'
+import { fleetMetrics } from './metrics.ts'
+import type { Ports, Read } from './ports.ts'
+import { createPorts } from './runtime.ts'
+
+/**
+ * Why assess runs: a minute tick with the scheduler's time, or hints. A cluster that is `woken` (by its own state, or
+ * by an event of the provider) is looked at as thoroughly as by a tick; of reports only what changed counts.
+ */
+export type Trigger =
+  | { readonly kind: 'tick'; readonly eventMs: number }
+  | { readonly kind: 'hint'; readonly woken: readonly string[]; readonly reported: readonly string[] }
+
+interface World {
+  readonly ports: Ports
+  readonly fleet: FleetDocument
+}
+
+/** Assesses each cluster on its own: what goes wrong with one does not stop the others (H23). */
+export async function assess(world: World, trigger: Trigger): Promise<Record<string, string>> {
+  const before = await readFleet(world.ports)
+  const wanted =
+    trigger.kind === 'tick'
+      ? world.fleet.clusters
+      : world.fleet.clusters.filter(({ id }) => trigger.woken.includes(id) || trigger.reported.includes(id))
+  const results: Record<string, string> = {}
+  await Promise.all(
+    wanted.map(async (cluster) => {
+      try {
+        results[cluster.id] = await assessOne(world, cluster, trigger, before)
+      } catch (error) {
+        world.ports.logger.error('a cluster could not be assessed', {
+          cluster: cluster.id,
+          error: String(error),
+        })
+        results[cluster.id] = `failed: ${String(error)}`
+      }
+    }),
+  )
+  if (trigger.kind === 'tick') await writeTick(world, trigger.eventMs, before)
+  return results
+}
+
+async function assessOne(
+  world: World,
+  cluster: ClusterConfig,
+  trigger: Trigger,
+  fleet: Fleet | null,
+): Promise<string> {
+  const { store } = world.ports
+  const [state, reports, issues] = await Promise.all([
+    store.readState(cluster.id),
+    store.readReports(cluster.id),
+    store.readIssues(cluster.id),
+  ])
+  const found = state.kind === 'found' ? state.value : null
+  const approval = found ? await store.readApproval(cluster.id, found.term + 1) : null
+  const input = {
+    deployment: world.fleet.deployment,
+    cluster,
+    observers: world.fleet.observers.map((each) => each.id),
+    state,
+    reports,
+    issues,
+    approval: approval?.kind === 'found' ? approval.value : null,
+    tick: tickOf(trigger, cluster.id, fleet),
+  }
+  const calm = {
+    clockMs: fleet?.clockMs ?? 0,
+    breakerOpen: fleet?.breaker.open ?? false,
+    failoversUnderWay: 0,
+    dyingDomains: [],
+  }
+  let assessment = assessCluster({ ...input, fleet: calm })
+  if (
+    assessment.decision.action === 'start' &&
+    assessment.decision.kind === 'failover' &&
+    world.fleet.clusters.length > 1
+  ) {
+    assessment = assessCluster({ ...input, fleet: { ...calm, ...(await othersInTrouble(world, cluster)) } })
+  }
+  await updateIssues(world.ports, cluster.id, issues, assessment)
+  const { decision } = assessment
+  if (decision.action === 'start' && found) await start(world.ports, found, reports, assessment)
+  logger.info(`${decision.row}: ${decision.reason}`, { cluster: cluster.id, action: decision.action })
+  return `${decision.row} ${decision.action}`
+}
+
+/** A beat is compared between two minute ticks only: what wakes a cluster in between says nothing of beats. */
+function tickOf(trigger: Trigger, cluster: string, fleet: Fleet | null) {
+  const clockMs = fleet?.clockMs ?? 0
+  if (trigger.kind === 'tick') return { clockMs, seen: fleet?.seen[cluster] ?? null }
+  return trigger.woken.includes(cluster) ? { clockMs, seen: null } : null
+}
+
+/** S6: how many clusters are failing over, and where primaries die, read only when it matters. */
+async function othersInTrouble(
+  world: World,
+  cluster: ClusterConfig,
+): Promise<{ failoversUnderWay: number; dyingDomains: string[] }> {
+  const domains = new Set<string>()
+  let failoversUnderWay = 0
+  await Promise.all(
+    world.fleet.clusters.map(async (other) => {
+      const read = await world.ports.store.readState(other.id)
+      if (read.kind !== 'found') return
+      const { phase, primary, plan } = read.value
+      if (other.id !== cluster.id && isFailingOver(phase)) failoversUnderWay++
+      const dying = other.id === cluster.id || phase === 'confirming' || isFailingOver(phase)
+      const zone = other.nodes.find((node) => node.id === (plan?.from ?? primary))?.availabilityZone
+      if (dying && plan?.kind !== 'switchover' && zone) domains.add(zone)
+    }),
+  )
+  return { failoversUnderWay, dyingDomains: [...domains] }
+}
+
+/** The same look gives the same name and input; new facts a new one. The name guards nothing, the claim does. */
+async function start(
+  ports: Ports,
+  state: ClusterState,
+  reports: Awaited<ReturnType<Ports['store']['readReports']>>,
+  { decision, facts }: Assessment,
+): Promise<void> {
+  if (decision.action !== 'start') return
+  const { kind, row, reason } = decision
+  const used = [...reports].map(([observer, read]) => [
+    observer,
+    read.kind === 'found' ? `${read.value.token}.${read.value.sequence}` : read.kind,
+  ])
+  const hash = createHash('sha256')
+    .update(JSON.stringify([state.version, kind, row, used.sort()]))
+    .digest('hex')
+    .slice(0, 12)
+  const automatic = { version: state.version, beat: state.beat, row, facts: facts as Record<string, unknown> }
+  const input: WorkflowInput = { cluster: state.cluster, kind, reason, automatic }
+  const name = executionName(state.cluster, state.term, kind, hash)
+  const outcome = await ports.workflow.start(name, input)
+  ports.logger.info(`execution ${name}: ${outcome}`, { cluster: state.cluster, row })
+}
+
+/** Issues open and close by themselves; a new one that is critical is told to people at once. */
+async function updateIssues(
+  ports: Ports,
+  cluster: string,
+  open: readonly Issue[],
+  { issues }: Assessment,
+): Promise<void> {
+  const nowMs = ports.clock.wallMs()
+  if (issues.some((issue) => issue.key === 'two-writers'))
+    metrics.addMetric(fleetMetrics.twoWriters, MetricUnit.Count, 1)
+  await Promise.all([
+    ...issues.map(async (issue) => {
+      const known = open.find((each) => each.key === issue.key)
+      if (known && known.message === issue.message && known.severity === issue.severity) return
+      const opened: Issue = { ...issue, sinceMs: known?.sinceMs ?? nowMs }
+      await ports.store.openIssue(opened)
+      if (!known && issue.severity === 'critical') await ports.notifier.page(cluster, opened)
+    }),
+    ...open
+      .filter((each) => !issues.some((issue) => issue.key === each.key))
+      .map((each) => ports.store.closeIssue(cluster, each.key)),
+  ])
+}
+
+async function readFleet(ports: Ports): Promise<Fleet | null> {
+  const read = await ports.store.readFleet()
+  if (read.kind === 'unreadable')
+    ports.logger.error('the fleet item can not be read', { problems: read.problems })
+  return read.kind === 'found' ? read.value : null
+}
+
+async function writeTick({ ports, fleet }: World, eventMs: number, before: Fleet | null): Promise<void> {
+  const reads = await Promise.all(fleet.clusters.map((cluster) => ports.store.readState(cluster.id)))
+  const states = reads
+    .filter((read): read is Extract<Read<ClusterState>, { kind: 'found' }> => read.kind === 'found')
+    .map((read) => read.value)
+  const next = before === null ? firstFleet(eventMs) : nextFleet(before, eventMs, states)
+  const seen = before === null ? nextFleet(next, eventMs, states).seen : next.seen
+  await ports.store.writeFleet({ ...next, seen }, before?.version ?? 0)
+  const count = (phase: (each: ClusterState) => boolean) => states.filter(phase).length
+  metrics.addMetric(
+    fleetMetrics.clustersNotSteady,
+    MetricUnit.Count,
+    count((state) => state.phase !== 'steady'),
+  )
+  metrics.addMetric(
+    fleetMetrics.clustersHalted,
+    MetricUnit.Count,
+    count((state) => state.phase === 'halted'),
+  )
+  metrics.addMetric(
+    fleetMetrics.failoversUnderWay,
+    MetricUnit.Count,
+    count((state) => isFailingOver(state.phase)),
+  )
+}
+
+/** What woke us, from the event as AWS delivers it. An event of another kind throws: its rule is a mistake. */
+export function triggerOf(event: unknown, fleet: FleetDocument): Trigger {
+  const { Records, source, time, detail } = event as {
+    Records?: DynamoDBStreamEvent['Records']
+    source?: string
+    time?: string
+    detail?: Record<string, unknown>
+  }
+  if (Records) return { kind: 'hint', ...clustersOf({ Records }) }
+  if (source === 'aws.ec2') {
+    const owners = fleet.clusters.filter((each) =>
+      each.nodes.some((node) => node.instanceId === detail?.['instance-id']),
+    )
+    return { kind: 'hint', woken: owners.map((each) => each.id), reported: [] }
+  }
+  const eventMs = Date.parse(time ?? '')
+  if (Number.isNaN(eventMs))
+    throw new Error('neither records of the table, nor an event of EC2, nor a tick with its time')
+  return { kind: 'tick', eventMs }
+}
+
+export const handler = entry('assess', async (event: unknown, { fleet, clients, lambda }) => {
+  const ports = createPorts({
+    clients,
+    fleet,
+    clock: systemClock,
+    logger,
+    remainingMs: () => lambda.getRemainingTimeInMillis(),
+  })
+  const assessed = await assess({ ports, fleet }, triggerOf(event, fleet))
+  return { assessed, batchItemFailures: [] as { itemIdentifier: string }[] }
+})

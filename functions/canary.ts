@@ -1,0 +1,18 @@
+/** Something known to answer in the observer's own zone: when it does not, the observer doubts itself (S6). */
+import { connect } from 'node:net'
+
+/** `host:port` accepts a TCP connection within the time. Never throws. */
+export function probeCanary(canary: string, timeoutMs: number): Promise<boolean> {
+  const at = canary.lastIndexOf(':')
+  return new Promise((resolve) => {
+    const socket = connect({ host: canary.slice(0, at), port: Number(canary.slice(at + 1)) })
+    const finish = (answered: boolean) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(answered)
+    }
+    const timer = setTimeout(() => finish(false), timeoutMs)
+    socket.once('connect', () => finish(true))
+    socket.once('error', () => finish(false))
+  })
+}

@@ -1,0 +1,82 @@
+/** command: what operators ask for, and the workflow's way out. Bad input gets one error that lists everything wrong. */
+
+import { systemClock } from './clock.ts'
+import { adopt } from './commands/adopt.ts'
+import { acknowledge, approve, halt, pause, resume } from './commands/control.ts'
+import { explain, status } from './commands/inspect.ts'
+import { startByHand } from './commands/start.ts'
+import type { CommandWorld } from './commands/world.ts'
+import { entry, logger } from './entry.ts'
+import { Refused, StoreUnavailable, Superseded } from './operation.ts'
+import { createPorts } from './runtime.ts'
+import { type Command, commandSchema, problemsOf } from './schemas.ts'
+
+/** What every command answers: done with what it found or did, or refused with every reason. */
+export type CommandResult =
+  | { readonly outcome: 'done'; readonly message: string; readonly [key: string]: unknown }
+  | { readonly outcome: 'refused'; readonly reasons: readonly string[] }
+
+export async function command(world: CommandWorld, event: unknown): Promise<CommandResult> {
+  const read = commandSchema.safeParse(event)
+  if (!read.success) return { outcome: 'refused', reasons: problemsOf(read.error) }
+  const known = world.fleet.clusters.map((each) => each.id)
+  if (read.data.cluster !== undefined && !known.includes(read.data.cluster)) {
+    return {
+      outcome: 'refused',
+      reasons: [
+        `cluster ${read.data.cluster} is not configured; the configured ones are ${known.join(', ')}`,
+      ],
+    }
+  }
+  try {
+    return await carryOut(world, read.data)
+  } catch (error) {
+    if (error instanceof Refused || error instanceof StoreUnavailable)
+      return { outcome: 'refused', reasons: [error.message] }
+    if (error instanceof Superseded)
+      return {
+        outcome: 'refused',
+        reasons: [`somebody else changed the cluster meanwhile (${error.message}): look again`],
+      }
+    throw error
+  }
+}
+
+function carryOut(world: CommandWorld, asked: Command): Promise<CommandResult> {
+  switch (asked.command) {
+    case 'adopt':
+      return adopt(world, asked)
+    case 'acknowledge':
+      return acknowledge(world, asked)
+    case 'pause':
+      return pause(world, asked)
+    case 'resume':
+      return resume(world, asked)
+    case 'failover':
+    case 'switchover':
+      return startByHand(world, asked)
+    case 'approve':
+      return approve(world, asked)
+    case 'status':
+      return status(world, asked.cluster)
+    case 'explain':
+      return explain(world, asked)
+    case 'halt':
+      return halt(world, asked)
+  }
+}
+
+export const handler = entry<unknown, CommandResult>('command', async (event, { fleet, clients, lambda }) => {
+  const ports = createPorts({
+    clients,
+    fleet,
+    clock: systemClock,
+    logger,
+    remainingMs: () => lambda.getRemainingTimeInMillis(),
+  })
+  const result = await command({ ports, fleet }, event)
+  // The workflow's Retry must see that a halt did not come about.
+  if (result.outcome === 'refused' && (event as { command?: unknown }).command === 'halt')
+    throw new Error(result.reasons.join('; '))
+  return result
+})

@@ -1,0 +1,361 @@
+/**
+ * confirm: claims the cluster (term + 1) and judges by looks that it asked for after its claim whether the primary is
+ * dead. It alone may decide so: reports and assess are hints. Rows `L…` (claim) and `C…` (judgement) name each answer.
+ */
+
+import { liftFreeze, liftWriteStop } from './compensate.ts'
+import { mayClaim } from './core/claim.ts'
+import { majority } from './core/classify.ts'
+import { judge, type Verdict } from './core/confirm.ts'
+import { zombieWaitSeconds } from './core/limits.ts'
+import { agreement, anyRow } from './core/looks.ts'
+import type { ClusterState, FrozenNode, Look, NodeId, Plan, Report } from './core/types.ts'
+import type { StepResult, WorkflowInput } from './core/workflow.ts'
+import { type StepContext, stepEntry } from './entry.ts'
+import { done, Operation, refused, waiting } from './operation.ts'
+import { checkSwitchover } from './switchover.ts'
+
+/** Looks of one invocation are asked for during at most this long; then the step comes back. */
+const judgeMs = 8_000
+
+export async function confirm(context: StepContext, input: WorkflowInput): Promise<StepResult> {
+  const operation = await Operation.begin(context.operationOptions('confirm'))
+  if (input.term === undefined) {
+    const claimed = await claim(context, operation, input)
+    if ('outcome' in claimed) return claimed
+    return proceed(context, operation, claimed)
+  }
+  if (operation.state.term !== input.term || operation.state.phase !== 'confirming') {
+    return refused(input, [
+      `term ${input.term} is over: the cluster is ${operation.state.phase} in term ${operation.state.term}`,
+    ])
+  }
+  await operation.beat()
+  return proceed(context, operation, input)
+}
+
+/** Raises the term. From here on whoever acts for an older term is refused. */
+async function claim(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+): Promise<StepResult | (WorkflowInput & { term: number })> {
+  const { state, ports } = operation
+  const [fleet, approval] = await Promise.all([
+    ports.store.readFleet(),
+    ports.store.readApproval(state.cluster, state.term + 1),
+  ])
+  const answer = mayClaim({
+    cluster: context.cluster,
+    state,
+    input,
+    execution: context.execution,
+    clockMs: fleet.kind === 'found' ? fleet.value.clockMs : null,
+    approved: approval.kind === 'found',
+  })
+  if (answer.may === 'refuse') return refused(input, [`${answer.row}: ${answer.reason}`])
+  if (answer.may === 'wait') {
+    return {
+      ...waiting({ ...input, waitedFor: answer.claimId }, 'confirm', `${answer.row}: ${answer.reason}`),
+      waitSeconds: zombieWaitSeconds,
+    }
+  }
+  const term = state.term + 1
+  const resumed = input.kind === 'resume' ? state.plan : null
+  await operation.write(
+    {
+      term,
+      phase: 'confirming',
+      plan: resumed ? resumedPlan(resumed) : newPlan(input, state, answer.returnTo),
+    },
+    {
+      kind: 'claimed',
+      row: input.automatic?.row ?? answer.row,
+      message: `${input.kind} claimed the cluster as term ${term}: ${input.reason}`,
+      facts: { execution: context.execution, ...input.automatic?.facts },
+    },
+  )
+  return { ...input, term }
+}
+
+function newPlan(input: WorkflowInput, state: ClusterState, returnTo: Plan['returnTo']): Plan {
+  return {
+    kind: input.kind,
+    reason: input.reason,
+    by: input.by ?? (input.automatic ? 'assess' : 'operator'),
+    automatic: input.automatic !== undefined,
+    to: input.to ?? null,
+    returnTo,
+    facts: input.automatic?.facts ?? {},
+    from: state.primary,
+    fromTimeline: state.timeline,
+    looks: { asked: 0, dead: 0, silent: 0, restart: 0 },
+    frozen: {},
+    writeStop: null,
+    evidence: [],
+    fenceRequested: [],
+    target: null,
+    targetPositionBytes: null,
+    loss: null,
+    promotedTimeline: null,
+  }
+}
+
+/** A new term needs every measurement and every fact of a fence anew; what was begun is kept. */
+function resumedPlan(plan: Plan): Plan {
+  const frozen: Record<NodeId, FrozenNode> = {}
+  for (const [id, node] of Object.entries(plan.frozen)) {
+    frozen[id] = { ...node, positionBytes: null, replayable: null }
+  }
+  return { ...plan, frozen, evidence: [], looks: { asked: 0, dead: 0, silent: 0, restart: 0 } }
+}
+
+async function proceed(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+): Promise<StepResult> {
+  const plan = planOf(operation.state)
+  if (input.kind === 'resume' && plan.target !== null)
+    return resumeForward(context, operation, input, plan.target)
+  if (plan.kind === 'switchover') {
+    return input.kind === 'resume'
+      ? standDown(operation, input, 'L8', 'an interrupted switchover is undone: nothing was promoted')
+      : checkSwitchover(context, operation, input)
+  }
+  return judgeDeath(context, operation, input)
+}
+
+export function planOf(state: ClusterState): Plan {
+  if (state.plan === null) throw new Error(`${state.cluster} is ${state.phase} without a plan`)
+  return state.plan
+}
+
+async function judgeDeath(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+): Promise<StepResult> {
+  const { verdict, looks } = await judged(context, operation)
+  const plan = planOf(operation.state)
+  const said = { row: verdict.row, message: verdict.reason, facts: verdict.facts }
+  if (verdict.verdict === 'dead') return goFence(operation, input, looks, said, verdict)
+  if (verdict.verdict === 'wait') {
+    await operation.write({ plan: { ...plan, looks: verdict.counts } }, { kind: 'waiting', ...said })
+    return waiting(input, 'confirm', `${verdict.row}: ${verdict.reason}`)
+  }
+  // Behind our own fence an answer or a silence changes nothing any more: a fence is never undone, so go on (S5).
+  if (plan.fenceRequested.length > 0) return goFence(operation, input, looks, said, verdict)
+  return standDown(operation, input, verdict.row, verdict.reason, verdict.verdict === 'page')
+}
+
+async function goFence(
+  operation: Operation,
+  input: WorkflowInput,
+  looks: readonly Look[],
+  said: { row: string; message: string; facts: Record<string, unknown> },
+  verdict: Verdict,
+): Promise<StepResult> {
+  const plan = planOf(operation.state)
+  // An isolated primary may still acknowledge through a standby that nobody sees: only power or network evidence (S6).
+  const facts = verdict.facts['needsPower'] === true ? { ...plan.facts, needsPower: true } : plan.facts
+  await operation.write(
+    {
+      phase: 'fencing',
+      plan: { ...plan, looks: verdict.counts, facts, frozen: freezeIntents(operation, plan, looks) },
+    },
+    { kind: 'confirmed', ...said },
+  )
+  return done(input, 'fence', [`${verdict.row}: ${verdict.reason}`])
+}
+
+/** Recorded before anything is applied (S5): which standbys will be frozen, and what their reception was before. */
+export function freezeIntents(operation: Operation, plan: Plan, looks: readonly Look[]): Plan['frozen'] {
+  const frozen: Record<NodeId, FrozenNode> = { ...plan.frozen }
+  for (const node of operation.cluster.nodes) {
+    const role = operation.state.nodes[node.id]?.role
+    if (node.id === operation.state.primary || role === 'quarantined' || role === 'rebuilding') continue
+    const row = anyRow(looks, node.id)
+    if (!row?.inRecovery || frozen[node.id]) continue
+    frozen[node.id] = {
+      primaryConninfo: row.primaryConninfo,
+      restoreCommand: row.restoreCommand,
+      timeline: null,
+      positionBytes: null,
+      replayable: null,
+    }
+  }
+  return frozen
+}
+
+/** Looks until the judgement is anything but `wait`, or the time of this invocation is used up. */
+async function judged(
+  context: StepContext,
+  operation: Operation,
+): Promise<{ verdict: Verdict; looks: readonly Look[] }> {
+  const { ports, cluster, state } = operation
+  const plan = planOf(state)
+  const reports = await readableReports(context)
+  const rounds: (readonly Look[])[] = []
+  const startedMs = ports.clock.monotonicMs()
+  let streamsAsked = false
+  let lastStartMs = startedMs
+  for (;;) {
+    lastStartMs = ports.clock.monotonicMs()
+    const looks = await lookRound(operation, { writeProbe: true, endpoint: false })
+    rounds.push(looks)
+    const verdict = judge({
+      cluster,
+      observers: context.observers,
+      state,
+      rounds,
+      reports,
+      counts: plan.looks,
+      manual: !plan.automatic,
+      heldMs: lastStartMs - startedMs,
+      streamsAsked,
+      lookIntervalMs: cluster.observe.urgentIntervalMs,
+    })
+    const usedMs = ports.clock.monotonicMs() - startedMs
+    if (verdict.verdict === 'askStreams') {
+      await askStreams(operation, looks)
+      streamsAsked = true
+    } else if (verdict.verdict !== 'wait' || usedMs > judgeMs) return { verdict, looks }
+    if (usedMs > 2 * judgeMs) return { verdict: { ...verdict, verdict: 'wait' }, looks }
+    // The first pause is the hold (S12), so that a death is judged as soon as it has lasted long enough.
+    const pauseMs = rounds.length === 1 ? cluster.policy.holdMs : cluster.observe.urgentIntervalMs
+    await ports.clock.sleep(Math.max(0, lastStartMs + pauseMs - ports.clock.monotonicMs()))
+  }
+}
+
+export async function lookRound(
+  operation: Operation,
+  options: { writeProbe: boolean; endpoint: boolean; on?: NodeId },
+): Promise<readonly Look[]> {
+  const { ports, state } = operation
+  return ports.functions.look({
+    cluster: state.cluster,
+    lookId: ports.newId(),
+    writeProbeOn: options.writeProbe ? (options.on ?? state.primary) : null,
+    endpoint: options.endpoint,
+  })
+}
+
+async function readableReports(context: StepContext): Promise<ReadonlyMap<string, Report>> {
+  const all = await context.ports.store.readReports(context.cluster.id)
+  const readable = new Map<string, Report>()
+  for (const [observer, report] of all) if (report.kind === 'found') readable.set(observer, report.value)
+  return readable
+}
+
+/** S7: an idle stream says nothing; made to reconnect, it shows whether its primary still answers. */
+async function askStreams(operation: Operation, looks: readonly Look[]): Promise<void> {
+  const standbys = operation.cluster.nodes.filter(
+    (node) => anyRow(looks, node.id)?.upstream?.status === 'streaming',
+  )
+  await Promise.all(standbys.map((node) => operation.sql(node.id, { do: 'reconnect' })))
+}
+
+/** Ends an operation that promoted nothing: what it froze or stopped is lifted first, then the claim is given back. */
+export async function standDown(
+  operation: Operation,
+  input: WorkflowInput,
+  row: string,
+  reason: string,
+  page = false,
+): Promise<StepResult> {
+  const plan = planOf(operation.state)
+  const lifted = await Promise.all([liftWriteStop(operation), liftFreeze(operation)])
+  const failed = lifted.flat()
+  if (failed.length > 0) {
+    await operation.write(
+      {},
+      {
+        kind: 'waiting',
+        row,
+        message: `standing down (${reason}), but not yet lifted: ${failed.join('; ')}`,
+      },
+    )
+    return waiting(input, 'confirm', failed.join('; '))
+  }
+  await operation.write(
+    { phase: plan.returnTo, plan: null },
+    {
+      kind: page ? 'paged' : 'stood down',
+      row,
+      message: reason,
+      facts: { ...plan.facts, reason: plan.reason, by: plan.by },
+    },
+    { release: true },
+  )
+  return plan.automatic || input.kind === 'resume' || page === false
+    ? done(input, 'end', [`${row}: ${reason}`])
+    : refused(input, [`${row}: ${reason}`])
+}
+
+/** S6, S5: the target is recorded, so only forward; with another target only when a quorum finds this one dead. */
+async function resumeForward(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+  target: NodeId,
+): Promise<StepResult> {
+  const looks = await lookRound(operation, { writeProbe: false, endpoint: false })
+  const plan = planOf(operation.state)
+  const seen = agreement(looks, context.observers, target)
+  const row = anyRow(looks, target)
+  if (row && !row.inRecovery && row.timeline > plan.fromTimeline) {
+    await operation.write(
+      { phase: 'promoting' },
+      { kind: 'resumed', row: 'L8', message: `${target} was promoted: going on from there` },
+    )
+    return done(input, 'promote')
+  }
+  if (row?.inRecovery) {
+    await operation.write(
+      { phase: 'fencing', plan: { ...plan, frozen: freezeIntents(operation, plan, looks) } },
+      {
+        kind: 'resumed',
+        row: 'L8',
+        message: `${target} is still in recovery: fenced and frozen again, then promoted`,
+      },
+    )
+    return done(input, 'fence')
+  }
+  const dead =
+    (seen.votes.refused ?? 0) +
+    (seen.votes.silent ?? 0) +
+    (seen.votes.unreachable ?? 0) +
+    (seen.votes.broken ?? 0)
+  const looksDead = dead >= majority(context.observers.length)
+  const counts = { ...plan.looks, asked: plan.looks.asked + 1, dead: looksDead ? plan.looks.dead + 1 : 0 }
+  if (counts.dead < context.cluster.policy.silentLooks) {
+    await operation.write(
+      { plan: { ...plan, looks: counts } },
+      { kind: 'waiting', row: 'L8', message: `${target} does not answer` },
+    )
+    return waiting(input, 'confirm', `target ${target} is ${seen.class}`)
+  }
+  // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
+  await operation.write(
+    {
+      phase: 'fencing',
+      plan: {
+        ...plan,
+        kind: 'failover',
+        target: null,
+        targetPositionBytes: null,
+        looks: counts,
+        frozen: freezeIntents(operation, plan, looks),
+      },
+    },
+    {
+      kind: 'confirmed',
+      row: 'L8',
+      message: `target ${target} of the older term is dead: another one is chosen`,
+    },
+  )
+  return done({ ...input, kind: 'failover' }, 'fence')
+}
+
+export const handler = stepEntry('confirm', confirm)

@@ -1,0 +1,20 @@
+/** Which happenings a person is told of. The history has all of them. */
+const quiet = new Set([
+  'claimed',
+  'waiting',
+  'evidence',
+  'lifting',
+  'identified',
+  'following',
+  'frozen',
+  'synchronous set',
+])
+
+export function isNotable(kind: string): boolean {
+  return !quiet.has(kind)
+}
+
+/** Happenings that should wake somebody. */
+export function isPage(kind: string): boolean {
+  return kind === 'paged' || kind === 'halted'
+}

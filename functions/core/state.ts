@@ -1,0 +1,178 @@
+/**
+ * Transitions of the cluster state. Every change of state goes through `advance`: the version and the beat rise by
+ * one, and the event that explains the change is inside the same write, so that the two cannot part.
+ */
+import type {
+  ClusterConfig,
+  ClusterState,
+  Event,
+  Evidence,
+  NodeId,
+  NodeStatus,
+  Plan,
+  SynchronousSet,
+} from './types.ts'
+
+/** What happened, without the numbers that `advance` fills in. */
+export type Happening = Pick<Event, 'kind' | 'message' | 'by'> &
+  Partial<Pick<Event, 'row' | 'facts'>> & { readonly atMs: number }
+
+/** Fields that a change may set; everything else stays. */
+export type Change = Partial<
+  Omit<ClusterState, 'cluster' | 'deployment' | 'version' | 'beat' | 'lastEvent' | 'wake'>
+>
+
+/** The next state. `wake` asks assess to look at once. */
+export function advance(
+  state: ClusterState,
+  change: Change,
+  happening: Happening,
+  options: { wake?: boolean } = {},
+): ClusterState {
+  const version = state.version + 1
+  const term = change.term ?? state.term
+  const lastEvent: Event = {
+    term,
+    version,
+    kind: happening.kind,
+    row: happening.row ?? null,
+    message: happening.message,
+    by: happening.by,
+    facts: happening.facts ?? {},
+    atMs: happening.atMs,
+  }
+  return {
+    ...state,
+    ...change,
+    version,
+    beat: state.beat + 1,
+    wake: state.wake + (options.wake ? 1 : 0),
+    lastEvent,
+  }
+}
+
+/** The state of a cluster that was just adopted. `version` 1: the item must not exist before. */
+export function adoptedState(args: {
+  cluster: ClusterConfig
+  deployment: string
+  term: number
+  primary: NodeId
+  timeline: number
+  systemIdentifier: string
+  synchronous: SynchronousSet
+  instanceIds: Readonly<Record<NodeId, string | null>>
+  happening: Happening
+  previous: ClusterState | null
+}): ClusterState {
+  const nodes: Record<NodeId, NodeStatus> = {}
+  for (const node of args.cluster.nodes) {
+    const primary = node.id === args.primary
+    nodes[node.id] = {
+      role: primary ? 'primary' : 'standby',
+      term: args.term,
+      possibleWriter: primary
+        ? { term: args.term, timeline: args.timeline, synchronous: args.synchronous }
+        : null,
+      instanceId: args.instanceIds[node.id] ?? null,
+      fenced: false,
+      rejoin: 'none',
+    }
+  }
+  const blank: ClusterState = {
+    cluster: args.cluster.id,
+    deployment: args.deployment,
+    version: args.previous?.version ?? 0,
+    term: args.term,
+    phase: 'settling',
+    claim: null,
+    beat: args.previous?.beat ?? 0,
+    plan: null,
+    primary: args.primary,
+    timeline: args.timeline,
+    systemIdentifier: args.systemIdentifier,
+    nodes,
+    synchronous: args.synchronous,
+    lastFailover: args.previous?.lastFailover ?? null,
+    pause: args.previous?.pause ?? null,
+    halted: null,
+    endpointTerm: args.term,
+    lastEvent: { ...args.happening, term: args.term, version: 0, row: null, facts: {} },
+    wake: args.previous?.wake ?? 0,
+  }
+  return advance(blank, {}, args.happening, { wake: true })
+}
+
+/** Nodes that were primary or target in any term and have not been shown harmless since (S1). */
+export function possibleWriters(state: ClusterState): NodeId[] {
+  return Object.keys(state.nodes).filter((id) => state.nodes[id]?.possibleWriter !== null)
+}
+
+/** The statuses with some nodes changed. Nodes that are not in the state are left alone. */
+export function withNodes(
+  state: ClusterState,
+  patches: Readonly<Record<NodeId, Partial<NodeStatus>>>,
+): ClusterState['nodes'] {
+  const nodes: Record<NodeId, NodeStatus> = { ...state.nodes }
+  for (const [id, patch] of Object.entries(patches)) {
+    const before = nodes[id]
+    if (before) nodes[id] = { ...before, ...patch }
+  }
+  return nodes
+}
+
+/** Evidence of this term for one node; evidence of older terms never counts (S2). */
+export function evidenceFor(plan: Plan, node: NodeId, term: number): Evidence | undefined {
+  return plan.evidence.find((evidence) => evidence.node === node && evidence.term === term)
+}
+
+/** Possible writers other than `except` for which this term has no evidence yet. */
+export function unproven(state: ClusterState, plan: Plan, except: NodeId | null): NodeId[] {
+  return possibleWriters(state).filter((id) => id !== except && !evidenceFor(plan, id, state.term))
+}
+
+/**
+ * Nodes that can not feed `writer` although they are not frozen: they were promoted themselves onto a newer timeline
+ * than the one that the writer writes on ("highest timeline 1 of the primary is behind recovery timeline 2").
+ */
+export function beyondReachOf(state: ClusterState, writer: NodeId): NodeId[] {
+  const timeline = state.nodes[writer]?.possibleWriter?.timeline
+  if (timeline === undefined) return []
+  return Object.keys(state.nodes).filter((id) => {
+    const other = state.nodes[id]?.possibleWriter
+    return id !== writer && other !== null && other !== undefined && other.timeline > timeline
+  })
+}
+
+/** The statuses and the set after `target` was seen writable on `timeline`. The old primary is quarantined. */
+export function promotedNodes(
+  state: ClusterState,
+  plan: Plan,
+  args: {
+    target: NodeId
+    timeline: number
+    set: SynchronousSet
+    diverged: readonly NodeId[]
+    following: readonly NodeId[]
+  },
+): ClusterState['nodes'] {
+  const patches: Record<NodeId, Partial<NodeStatus>> = {}
+  for (const [id, status] of Object.entries(state.nodes)) {
+    if (id === args.target) {
+      patches[id] = {
+        role: 'primary',
+        term: state.term,
+        possibleWriter: { term: state.term, timeline: args.timeline, synchronous: args.set },
+        fenced: false,
+        rejoin: 'none',
+      }
+    } else if (args.following.includes(id)) patches[id] = { role: 'standby', term: state.term }
+    else if (args.diverged.includes(id)) patches[id] = { role: 'diverged', term: state.term }
+    else if (status.possibleWriter !== null) {
+      patches[id] = { role: 'quarantined', term: state.term, rejoin: 'none' }
+    } else if (status.role !== 'rebuilding') {
+      // Neither frozen nor followed: it was away. Settle looks at what it is when it shows up.
+      patches[id] = { role: plan.frozen[id] ? 'frozen' : 'standby', term: state.term }
+    }
+  }
+  return withNodes(state, patches)
+}

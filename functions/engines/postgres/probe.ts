@@ -1,0 +1,110 @@
+/** A probe over a new connection (`look`) and over a persistent one (the observer's loop). */
+import type { ClusterConfig, NodeConfig, ProbeOutcome, ProbeRow } from '../../core/types.ts'
+import type { Clock, ProbeSession, SessionEnded } from '../../ports.ts'
+import { TimedOut, toOutcome } from './errors.ts'
+import { deadline, Link, type PasswordOf } from './link.ts'
+import { type ProbeAnswer, probeQuery, toRow } from './query.ts'
+
+export interface ProbeContext {
+  readonly cluster: ClusterConfig
+  readonly node: Pick<NodeConfig, 'address' | 'port'>
+  readonly password: PasswordOf
+  readonly clock: Clock
+}
+
+export interface ProbeOptions {
+  readonly timeoutMs: number
+  readonly writeProbe: boolean
+}
+
+/** The whole commit path including the synchronous wait, without a table, as a plain role. */
+const writeQuery = `select pg_logical_emit_message(true, 'understudy', '')`
+
+/** One probe over a new connection. Never throws. */
+export async function probeOnce(context: ProbeContext, options: ProbeOptions): Promise<ProbeOutcome> {
+  const session = openSession(context, () => {})
+  try {
+    return await session.probe(options)
+  } finally {
+    session.close()
+  }
+}
+
+/** Probes over one connection that is opened when there is none. `onEnd` hears of ends that are not our doing. */
+export function openSession(context: ProbeContext, onEnd: (ended: SessionEnded) => void): ProbeSession {
+  let link: Link | undefined
+  let closed = false
+  return {
+    async probe(options) {
+      const left = deadline(context.clock, options.timeoutMs)
+      try {
+        if (!link?.open) {
+          link = await connect(context, left())
+          link.onEnd = onEnd
+          if (closed) link.destroy() // closed while the connection was being made
+        }
+        return { kind: 'answered', row: await probeOver(link, options, left) }
+      } catch (error) {
+        const outcome = toldOutcome(link, error)
+        if (outcome) return outcome
+        const received = link !== undefined || (error as { received?: boolean }).received === true
+        return toOutcome(withWholeTime(error, options.timeoutMs - left()), received)
+      }
+    },
+    close() {
+      closed = true
+      link?.destroy()
+    },
+  }
+}
+
+/** A server that told its end by a notice and hung up in the midst of a query was there: not a mere reset. */
+function toldOutcome(link: Link | undefined, error: unknown): ProbeOutcome | undefined {
+  if (!link?.told || error instanceof TimedOut || toOutcome(error, true).kind !== 'reset') return undefined
+  return { kind: 'sqlError', sqlState: link.told, message: 'the server ended the session' }
+}
+
+/** A time-out is told with the time since the probe began, not since its last stage did. */
+function withWholeTime(error: unknown, tookMs: number): unknown {
+  return error instanceof TimedOut ? new TimedOut(error.stage, tookMs) : error
+}
+
+async function connect(context: ProbeContext, timeoutMs: number): Promise<Link> {
+  return await Link.open({
+    ...context,
+    user: context.cluster.connection.observerUser,
+    applicationName: 'understudy probe',
+    timeoutMs,
+  })
+}
+
+async function probeOver(link: Link, options: ProbeOptions, left: () => number): Promise<ProbeRow> {
+  const rows = await link.query<{ probe: ProbeAnswer }>(probeQuery, [], left())
+  const answer = rows[0]?.probe
+  if (!answer) throw new Error('the probe query returned no row')
+  if (!options.writeProbe || answer.inRecovery) return toRow(answer, 'skipped')
+  return toRow(answer, await probeWrite(link, answer, options, left))
+}
+
+/**
+ * Blocked: the commit did not return in its time, was refused, or an earlier one of ours still waits. The socket is
+ * destroyed then and nothing cancelled; the backend ends by itself when its wait does.
+ */
+async function probeWrite(
+  link: Link,
+  answer: ProbeAnswer,
+  options: ProbeOptions,
+  left: () => number,
+): Promise<'ok' | 'blocked'> {
+  if (answer.writeProbeWaits) return 'blocked'
+  try {
+    await link.query(writeQuery, [], Math.min(left(), Math.max(200, options.timeoutMs / 2)))
+    return 'ok'
+  } catch (error) {
+    if (error instanceof TimedOut) return 'blocked'
+    // The end of the server in the midst of the write says more than that the write failed.
+    const outcome = toOutcome(error, true)
+    if (outcome.kind === 'sqlError' && !outcome.sqlState.startsWith('57P')) return 'blocked'
+    throw error
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What every function has in common: middy around it, logs and metrics by Powertools, warm-up calls answered without
+ * work, everything under way ended before the handler returns (S4). Entries stay as thin as what they do.
+ */
+import { Logger } from '@aws-lambda-powertools/logger'
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import middy from '@middy/core'
+import type { Context } from 'aws-lambda'
+import { type Clients, createClients } from './aws/clients.ts'
+import { systemClock } from './clock.ts'
+import { type FleetDocument, loadConfig } from './config.ts'
+import type { FunctionName, WorkflowStep } from './core/limits.ts'
+import type { ClusterConfig, ObserverId, Step } from './core/types.ts'
+import type { StepResult, WorkflowInput } from './core/workflow.ts'
+import { metricsDimensions, metricsNamespace } from './metrics.ts'
+import { type OperationOptions, refused, stepResult } from './operation.ts'
+import type { Logger as PortLogger, Ports } from './ports.ts'
+import { createPorts } from './runtime.ts'
+import { readWorkflowInput, stepPayloadSchema } from './schemas.ts'
+
+const powertools = new Logger({ serviceName: 'understudy' })
+
+/** The port's narrower face of the Powertools logger. */
+export const logger: PortLogger = {
+  info: (message, details = {}) => powertools.info(message, details),
+  warn: (message, details = {}) => powertools.warn(message, details),
+  error: (message, details = {}) => powertools.error(message, details),
+}
+const { service, deployment } = metricsDimensions(process.env.UNDERSTUDY_DEPLOYMENT ?? 'understudy')
+export const metrics = new Metrics({
+  namespace: metricsNamespace,
+  serviceName: service,
+  defaultDimensions: { deployment },
+})
+
+/** What is made once per sandbox and kept between invocations. */
+let clients: Clients | undefined
+
+/**
+ * Wraps a function body. `{"warmup": true}` loads everything and does nothing: a failover meets no cold start.
+ * Requests still under way when the body ends, however it ends, are aborted.
+ */
+export function entry<I, O>(
+  name: FunctionName,
+  body: (event: I, context: { lambda: Context; fleet: FleetDocument; clients: Clients }) => Promise<O>,
+) {
+  return middy<I, O | { warm: true }, Error, Context>()
+    .use(injectLambdaContext(powertools, { resetKeys: true }))
+    .handler(async (event, lambda) => {
+      const fleet = loadConfig()
+      clients ??= createClients()
+      powertools.appendKeys({ function: name })
+      if (isWarmup(event)) return { warm: true as const }
+      try {
+        return await body(event, { lambda, fleet, clients })
+      } finally {
+        clients.inFlight.abort()
+        if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics()
+      }
+    })
+}
+
+const isWarmup = (event: unknown): boolean =>
+  typeof event === 'object' && event !== null && (event as { warmup?: unknown }).warmup === true
+
+/** What a step knows of where and for whom it runs. */
+export interface StepContext {
+  readonly ports: Ports
+  readonly fleet: FleetDocument
+  readonly cluster: ClusterConfig
+  readonly observers: readonly ObserverId[]
+  readonly deployment: string
+  /** The execution that runs the step: the holder of its claim. */
+  readonly execution: string
+  operationOptions(step: Step): OperationOptions
+}
+
+export function stepContext(args: {
+  ports: Ports
+  fleet: FleetDocument
+  cluster: ClusterConfig
+  execution: string
+  by: string
+}): StepContext {
+  const { ports, fleet, cluster, execution, by } = args
+  return {
+    ports,
+    fleet,
+    cluster,
+    execution,
+    observers: fleet.observers.map((observer) => observer.id),
+    deployment: fleet.deployment,
+    operationOptions: (step) => ({ cluster, ports, step, by, holder: execution }),
+  }
+}
+
+/** Validates what the state machine hands over, and runs a step. Bad input is refused with everything that is wrong. */
+export async function runStep(
+  payload: unknown,
+  step: WorkflowStep,
+  body: (context: StepContext, input: WorkflowInput) => Promise<StepResult>,
+  world: { ports: Ports; fleet: FleetDocument },
+): Promise<StepResult> {
+  const { input: raw, execution } = stepPayloadSchema.parse(payload)
+  const read = readWorkflowInput(raw)
+  const blank = { cluster: '', kind: 'failover', reason: '' } as const
+  if (!read.ok) return refused(blank, [read.message])
+  const { error: _caught, ...input } = read.value
+  const cluster = world.fleet.clusters.find((each) => each.id === input.cluster)
+  if (cluster === undefined) {
+    const known = world.fleet.clusters.map((each) => each.id).join(', ')
+    return refused(input, [
+      `cluster ${input.cluster} is not configured; the configured ones are ${known}. Nothing was done.`,
+    ])
+  }
+  const by = input.by ?? (input.automatic ? 'assess' : 'operator')
+  const context = stepContext({ ...world, cluster, execution, by })
+  const result = await stepResult(input, step, () => body(context, input))
+  logger.info(`${step}: ${result.outcome}`, {
+    cluster: cluster.id,
+    term: result.term,
+    next: result.next,
+    reasons: result.reasons,
+  })
+  return result
+}
+
+export function stepEntry(
+  step: WorkflowStep,
+  body: (context: StepContext, input: WorkflowInput) => Promise<StepResult>,
+) {
+  return entry<unknown, StepResult>(step, (event, { lambda, fleet, clients }) => {
+    const ports = createPorts({
+      clients,
+      fleet,
+      clock: systemClock,
+      logger,
+      remainingMs: () => lambda.getRemainingTimeInMillis(),
+    })
+    return runStep(event, step, body, { ports, fleet })
+  })
+}

@@ -1,0 +1,66 @@
+/** operate: carries out one SQL action on one node for a step: connect, then read the claim, then act (S4). */
+
+import { createSecrets } from './aws/secrets.ts'
+import { createDynamoStore } from './aws/store.ts'
+import { systemClock } from './clock.ts'
+import type { FleetDocument } from './config.ts'
+import type { ClusterConfig } from './core/types.ts'
+import { createEngines } from './engines/index.ts'
+import { entry } from './entry.ts'
+import { clusterOf } from './look.ts'
+import { Superseded } from './operation.ts'
+import type { Engine, OperateRequest, SqlResult, Store } from './ports.ts'
+import { required } from './runtime.ts'
+import { operateRequestSchema } from './schemas.ts'
+
+/** Below this function's own time-out, so that a hard end never meets a statement under way. */
+const actMs = 12_000
+
+export interface OperateWorld {
+  readonly fleet: FleetDocument
+  readonly store: Pick<Store, 'readState'>
+  readonly engine: (cluster: ClusterConfig) => Engine
+}
+
+/** Refuses, without any effect, when the claim is not the caller's any more by the time the session is open. */
+export async function operate(world: OperateWorld, request: OperateRequest): Promise<SqlResult> {
+  const cluster = clusterOf(world.fleet, request.cluster)
+  const node = cluster.nodes.find((each) => each.id === request.node)
+  if (node === undefined) return { outcome: 'refused', message: `node ${request.node} is not configured` }
+  let superseded: string | undefined
+  const guard = async () => {
+    superseded = await notMine(world, request)
+    if (superseded !== undefined) throw new Superseded(superseded)
+  }
+  const result = await world.engine(cluster).act(cluster, node, request.action, {
+    deployment: world.fleet.deployment,
+    term: request.term,
+    timeoutMs: actMs,
+    guard,
+  })
+  return superseded === undefined ? result : { outcome: 'refused', message: superseded }
+}
+
+async function notMine(world: OperateWorld, request: OperateRequest): Promise<string | undefined> {
+  const read = await world.store.readState(request.cluster)
+  if (read.kind !== 'found') return `the state of ${request.cluster} is ${read.kind}`
+  const { claim, term } = read.value
+  if (term !== request.term || claim?.id !== request.claimId) {
+    return `the claim is held by ${claim?.holder ?? 'nobody'} in term ${term}`
+  }
+  return undefined
+}
+
+const secrets = createSecrets()
+const engines = createEngines({ clock: systemClock, password: (id) => secrets.password(id) })
+
+export const handler = entry<unknown, SqlResult>('operate', (event, { fleet, clients }) =>
+  operate(
+    {
+      fleet,
+      store: createDynamoStore({ client: clients.dynamo, table: required('UNDERSTUDY_TABLE') }),
+      engine: engines.of,
+    },
+    operateRequestSchema.parse(event),
+  ),
+)

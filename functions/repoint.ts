@@ -1,0 +1,175 @@
+/**
+ * repoint: moves the name by compare-and-swap on the term in its TXT record, and is done when the change is in sync,
+ * the name resolves to the new primary, and a commit was seen to return. It may run without the table (S13).
+ */
+
+import { lookRound, planOf } from './confirm.ts'
+import { majority } from './core/classify.ts'
+import { decideEndpoint, endpointFacts } from './core/endpoint.ts'
+import { pollWithinStepMs } from './core/limits.ts'
+import { agreement } from './core/looks.ts'
+import type { ClusterState, NodeConfig } from './core/types.ts'
+import type { StepResult, WorkflowInput } from './core/workflow.ts'
+import { type StepContext, stepEntry } from './entry.ts'
+import { assertPhase } from './fence.ts'
+import { done, Operation, refused, StoreUnavailable, waiting } from './operation.ts'
+
+const swapsMost = 5
+const pollMs = 50
+
+/** A name that can not be verified after this many returns does not hold back redundancy: settle goes on with it. */
+const patience = 20
+
+export async function repoint(context: StepContext, input: WorkflowInput): Promise<StepResult> {
+  let operation: Operation
+  try {
+    operation = await Operation.begin(context.operationOptions('repoint'))
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return withoutTable(context, input, error)
+    throw error
+  }
+  assertPhase(operation, input, 'repointing')
+  await operation.beat()
+  const target = nodeOf(context, operation.state.primary)
+  const moved = await moveName(context, operation.state, target)
+  if (moved.outcome === 'superseded') return refused(input, [moved.message])
+  if (moved.outcome !== 'done') return blocked(operation, input, moved.message)
+  const inSync = moved.changeId === null || (await synced(context, moved.changeId))
+  const found = await verified(context, operation, target)
+  if (!inSync) found.push('the change is not in sync yet')
+  if (found.length > 0 && (input.waits ?? 0) < patience) return waiting(input, 'repoint', found.join('; '))
+  return finish(context, operation, input, moved.message, found)
+}
+
+async function finish(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+  message: string,
+  found: readonly string[],
+): Promise<StepResult> {
+  const { state } = operation
+  const plan = planOf(state)
+  const lastFailover =
+    plan.kind === 'switchover' ? state.lastFailover : { term: state.term, atMs: await clockMs(context) }
+  await operation.write(
+    { phase: 'settling', endpointTerm: state.term, lastFailover },
+    {
+      kind: 'repointed',
+      message:
+        found.length > 0
+          ? `${message}; not verified: ${found.join('; ')}`
+          : `${message}; a commit through ${state.primary} returned`,
+      facts: { endpoint: context.cluster.endpoint.name, target: state.primary, problems: found },
+    },
+  )
+  return done(input, 'settle')
+}
+
+/** The cooldown is compared with the scheduler's clock, so it is taken from there; a host's clock only without one. */
+async function clockMs(context: StepContext): Promise<number> {
+  const fleet = await context.ports.store.readFleet()
+  return fleet.kind === 'found' ? fleet.value.clockMs : context.ports.clock.wallMs()
+}
+
+type Moved =
+  | { readonly outcome: 'done'; readonly changeId: string | null; readonly message: string }
+  | { readonly outcome: 'superseded' | 'blocked'; readonly message: string }
+
+type Token = Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>
+
+/** Compare and swap until the name carries this term and this target, or somebody newer wrote it. */
+export async function moveName(context: StepContext, token: Token, target: NodeConfig): Promise<Moved> {
+  const { ports, cluster } = context
+  let last = ''
+  for (let tries = 0; tries < swapsMost; tries++) {
+    const records = await ports.endpoint.read(cluster)
+    const dnsNames = Object.fromEntries(cluster.nodes.map((node) => [node.id, node.dnsName]))
+    const decision = decideEndpoint(
+      endpointFacts(token, records, {
+        wanted: target.dnsName,
+        ttlSeconds: cluster.endpoint.ttlSeconds,
+        dnsNames,
+      }),
+    )
+    const message = `${decision.row}: ${decision.reason}`
+    if (decision.do === 'done') return { outcome: 'done', changeId: null, message }
+    if (decision.do === 'superseded') return { outcome: 'superseded', message }
+    if (decision.do === 'refuse') return { outcome: 'blocked', message }
+    const { deployment, cluster: id, term } = token
+    const swap = await ports.endpoint.swap(cluster, records, {
+      token: { deployment, cluster: id, term },
+      target: target.dnsName,
+    })
+    if (swap.outcome === 'done')
+      return {
+        outcome: 'done',
+        changeId: swap.changeId,
+        message: `${cluster.endpoint.name} points to ${target.id}`,
+      }
+    last = swap.message
+    if (swap.outcome === 'refused') return { outcome: 'blocked', message: swap.message }
+  }
+  return { outcome: 'blocked', message: `the name kept changing: ${last}` }
+}
+
+async function blocked(operation: Operation, input: WorkflowInput, message: string): Promise<StepResult> {
+  if (operation.state.lastEvent.message !== message) {
+    await operation.write({}, { kind: 'paged', message })
+  }
+  return waiting(input, 'repoint', message)
+}
+
+async function synced(context: StepContext, changeId: string): Promise<boolean> {
+  const { clock, endpoint } = context.ports
+  const deadlineMs = clock.monotonicMs() + pollWithinStepMs
+  for (;;) {
+    const answer = await endpoint.inSync(changeId)
+    if (answer !== 'no') return answer === 'yes'
+    if (clock.monotonicMs() > deadlineMs) return false
+    await clock.sleep(pollMs)
+  }
+}
+
+/** Resolved, connected, role checked, and a commit seen to return: what is missing, in words. */
+async function verified(context: StepContext, operation: Operation, target: NodeConfig): Promise<string[]> {
+  const looks = await lookRound(operation, { writeProbe: true, endpoint: true, on: target.id })
+  const problems: string[] = []
+  const seen = agreement(looks, context.observers, target.id)
+  if (seen.class !== 'writable' || seen.row?.writeProbe !== 'ok')
+    problems.push(`no commit through ${target.id} was seen to return (${seen.class})`)
+  const through = looks.filter(
+    (look) => look.endpoint?.class === 'writable' && look.endpoint.addresses.includes(target.address),
+  )
+  if (through.length < majority(context.observers.length)) {
+    const said = looks.map((look) => `${look.observer}: ${look.endpoint?.message ?? 'not asked'}`)
+    problems.push(`${context.cluster.endpoint.name} does not lead to ${target.id} (${said.join('; ')})`)
+  }
+  return problems
+}
+
+/** S13: the target is promoted and the table is away: the name still moves, by its own comparison alone. */
+async function withoutTable(
+  context: StepContext,
+  input: WorkflowInput,
+  error: StoreUnavailable,
+): Promise<StepResult> {
+  if (input.promoted === undefined || input.term === undefined) throw error
+  const token = {
+    deployment: context.deployment,
+    cluster: input.cluster,
+    term: input.term,
+    endpointTerm: input.term,
+  }
+  const moved = await moveName(context, token, nodeOf(context, input.promoted.node))
+  if (moved.outcome === 'superseded') return refused(input, [moved.message])
+  return waiting(input, 'repoint', `${moved.message}; the table does not answer: ${error.message}`)
+}
+
+export function nodeOf(context: StepContext, id: string): NodeConfig {
+  const node = context.cluster.nodes.find((each) => each.id === id)
+  if (node === undefined) throw new Error(`node ${id} is not in the configuration`)
+  return node
+}
+
+export const handler = stepEntry('repoint', repoint)

@@ -1,0 +1,45 @@
+/** The CDK app: `cdk synth` and `cdk deploy` run this file; the local runtime calls `createApp` in its own process. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+// The submodule: the package's index loads every service.
+import { Annotations, App } from 'aws-cdk-lib/core'
+import { configWarnings, type FleetDocument, parseConfig } from '../functions/config.ts'
+import { bundleFunctions } from './bundle.ts'
+import { UnderstudyStack } from './stack.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Here and not in cdk.json, whose context only the CLI reads: a deploy and the local runtime get the same template. */
+const featureFlags = {
+  // A version is published when the code or the configuration of its function changed, and only then.
+  '@aws-cdk/aws-lambda:recognizeVersionProps': true,
+  '@aws-cdk/core:enablePartitionLiterals': true,
+}
+
+/**
+ * The app with its one stack, named after the deployment. `app.synth().directory` holds the template
+ * `<deployment>.template.json`. Needs no credentials and looks nothing up.
+ */
+export async function createApp(
+  config: FleetDocument,
+  { outdir, bundleDirectory }: { outdir?: string; bundleDirectory: string },
+): Promise<App> {
+  const app = new App({
+    ...(outdir === undefined ? {} : { outdir }),
+    context: featureFlags,
+    // Where a construct was made says nothing to the reader of the template, and costs time.
+    treeMetadata: false,
+    analyticsReporting: false,
+  })
+  const stack = new UnderstudyStack(app, config, bundleDirectory)
+  for (const warning of configWarnings(config))
+    Annotations.of(stack).addWarningV2(`understudy:${warning.split(':')[0]}`, warning)
+  return app
+}
+
+if (import.meta.main) {
+  const config = parseConfig((await import('../understudy.config.ts')).default)
+  const bundleDirectory = await bundleFunctions({ config, outdir: join(root, 'cdk.out', 'functions') })
+  const app = await createApp(config, { bundleDirectory })
+  app.synth()
+}

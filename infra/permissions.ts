@@ -1,0 +1,257 @@
+/**
+ * What each function may do on AWS, statement by statement, each with its reason. Nothing else in the stack adds a
+ * permission: constructs are given roles that they can not change.
+ *
+ * A partition key is the smallest thing that IAM can tell apart in a table (`dynamodb:LeadingKeys`). That is why
+ * approvals and reports have partitions of their own: an observer can not write a state, a step can not approve itself.
+ */
+import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb'
+import type * as events from 'aws-cdk-lib/aws-events'
+import type * as iam from 'aws-cdk-lib/aws-iam'
+import type * as lambda from 'aws-cdk-lib/aws-lambda'
+import type * as sns from 'aws-cdk-lib/aws-sns'
+import { Aws } from 'aws-cdk-lib/core'
+import type { FleetDocument } from '../functions/config.ts'
+import type { FunctionName } from '../functions/core/limits.ts'
+import { machineArn } from './names.ts'
+
+/** What the statements of one function refer to. */
+export interface Grants {
+  readonly config: FleetDocument
+  readonly table: dynamodb.Table
+  readonly topic: sns.Topic
+  readonly bus: events.EventBus
+  /** Exact versions that the function calls: every look, and operate. */
+  readonly callees: readonly lambda.Version[]
+}
+
+type Grant = (grants: Grants) => readonly iam.PolicyStatementProps[]
+type Partition = 'cluster#*' | 'report#*' | 'approval#*' | 'fleet'
+
+/** The partitions of the table as a condition; every item action names a key, so the condition always has a value. */
+const within = (...partitions: readonly Partition[]) => ({
+  'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': partitions },
+})
+
+const reads =
+  (...partitions: readonly Partition[]): Grant =>
+  ({ table }) => [
+    {
+      sid: 'ReadItems',
+      actions: ['dynamodb:GetItem', 'dynamodb:Query'],
+      resources: [table.tableArn],
+      conditions: within(...partitions),
+    },
+  ]
+
+/** Puts only: reports and states are written whole, on condition of what was there. */
+const writes =
+  (...partitions: readonly Partition[]): Grant =>
+  ({ table }) => [
+    {
+      sid: 'WriteItems',
+      actions: ['dynamodb:PutItem'],
+      resources: [table.tableArn],
+      conditions: within(...partitions),
+    },
+  ]
+
+/**
+ * An issue is opened by an update, which keeps the time since when it is open, and deleted when it closes. It shares its
+ * partition with the state, so that IAM can say no less than this.
+ */
+const keepsIssues: Grant = ({ table }) => [
+  {
+    sid: 'KeepIssues',
+    actions: ['dynamodb:UpdateItem', 'dynamodb:DeleteItem'],
+    resources: [table.tableArn],
+    conditions: within('cluster#*'),
+  },
+]
+
+const readsStream: Grant = ({ table }) => [
+  {
+    sid: 'ReadStream',
+    actions: ['dynamodb:DescribeStream', 'dynamodb:GetRecords', 'dynamodb:GetShardIterator'],
+    resources: [table.tableStreamArn ?? ''],
+  },
+  // Has no resource to restrict it to (service authorization reference, DynamoDB).
+  { sid: 'ListStreams', actions: ['dynamodb:ListStreams'], resources: ['*'] },
+]
+
+/** Looks and SQL, by exact versions: a deploy in the middle of a failover changes nothing under it. */
+const asksOthers: Grant = ({ callees }) => [
+  {
+    sid: 'AskOthers',
+    actions: ['lambda:InvokeFunction'],
+    resources: callees.map((callee) => callee.functionArn),
+  },
+]
+
+const startsWorkflow: Grant = ({ config }) => [
+  { sid: 'StartWorkflow', actions: ['states:StartExecution'], resources: [machineArn(config)] },
+]
+
+/** To people and to other systems. */
+const tells: Grant = ({ topic, bus }) => [
+  { sid: 'TellPeople', actions: ['sns:Publish'], resources: [topic.topicArn] },
+  { sid: 'TellSystems', actions: ['events:PutEvents'], resources: [bus.eventBusArn] },
+]
+
+function instanceArns(config: FleetDocument): string[] {
+  return config.clusters.flatMap(({ nodes }) =>
+    nodes.map(
+      ({ region, instanceId }) =>
+        `arn:${Aws.PARTITION}:ec2:${region}:${Aws.ACCOUNT_ID}:instance/${instanceId}`,
+    ),
+  )
+}
+
+/** Fence evidence, and the mapping of nodes to instances. Describe calls can not be restricted (EC2). */
+const observesInstances: Grant = () => [
+  { sid: 'ObserveInstances', actions: ['ec2:DescribeInstances'], resources: ['*'] },
+]
+
+/** The power fence: these instances and no other. */
+const stopsInstances: Grant = ({ config }) => [
+  { sid: 'Fence', actions: ['ec2:StopInstances'], resources: instanceArns(config) },
+]
+
+/** An old primary is started again only by its rejoin (S11). */
+const startsInstances: Grant = ({ config }) => [
+  { sid: 'Rejoin', actions: ['ec2:StartInstances'], resources: instanceArns(config) },
+]
+
+/** Stops the writes of a switchover, and rebuilds an old primary. What a command compares is in the command itself. */
+const commandsHosts: Grant = ({ config }) => {
+  const clusters = config.clusters.filter(({ host }) => host !== null)
+  if (clusters.length === 0) return []
+  const regions = new Set(clusters.flatMap(({ nodes }) => nodes.map(({ region }) => region)))
+  const documents = [...regions].map(
+    (region) => `arn:${Aws.PARTITION}:ssm:${region}::document/AWS-RunShellScript`,
+  )
+  return [
+    {
+      sid: 'CommandHosts',
+      actions: ['ssm:SendCommand'],
+      resources: [...instanceArns({ ...config, clusters }), ...documents],
+    },
+    // Has no resource to restrict it to (service authorization reference, Systems Manager).
+    { sid: 'ReadCommandOutput', actions: ['ssm:GetCommandInvocation'], resources: ['*'] },
+  ]
+}
+
+function zones(config: FleetDocument): Map<string, string[]> {
+  const names = new Map<string, string[]>()
+  for (const { endpoint } of config.clusters)
+    names.set(endpoint.zoneId, [
+      ...(names.get(endpoint.zoneId) ?? []),
+      endpoint.name,
+      `_understudy.${endpoint.name}`,
+    ])
+  return names
+}
+
+const readsNames: Grant = ({ config }) => [
+  {
+    sid: 'ReadNames',
+    actions: ['route53:ListResourceRecordSets'],
+    resources: [...zones(config).keys()].map(
+      (zoneId) => `arn:${Aws.PARTITION}:route53:::hostedzone/${zoneId}`,
+    ),
+  },
+]
+
+/**
+ * The endpoints and their tokens, nothing else of the zone, and never by UPSERT, which compares nothing (section 7).
+ * Condition keys: Route 53 developer guide, "Using IAM policy conditions for fine-grained access control"; names are
+ * normalised there: lower case, without a final dot.
+ */
+const movesNames: Grant = ({ config }) => [
+  ...[...zones(config)].map(([zoneId, names], index) => ({
+    sid: `MoveNames${index}`,
+    actions: ['route53:ChangeResourceRecordSets'],
+    resources: [`arn:${Aws.PARTITION}:route53:::hostedzone/${zoneId}`],
+    conditions: {
+      'ForAllValues:StringEquals': {
+        'route53:ChangeResourceRecordSetsNormalizedRecordNames': names,
+        'route53:ChangeResourceRecordSetsRecordTypes': ['CNAME', 'TXT'],
+        'route53:ChangeResourceRecordSetsActions': ['CREATE', 'DELETE'],
+      },
+    },
+  })),
+  {
+    sid: 'FollowChange',
+    actions: ['route53:GetChange'],
+    resources: [`arn:${Aws.PARTITION}:route53:::change/*`],
+  },
+]
+
+/** Passwords of the roles that probe and act, where the configuration names a secret. */
+const readsSecrets: Grant = ({ config }) => {
+  const secrets = config.clusters.flatMap(({ connection: { password } }) =>
+    password.from === 'secret' ? [secretArn(config, password.secretId)] : [],
+  )
+  return secrets.length === 0
+    ? []
+    : [{ sid: 'ReadPasswords', actions: ['secretsmanager:GetSecretValue'], resources: [...new Set(secrets)] }]
+}
+
+/** Secrets Manager ends the ARN of a secret with six characters of its own. */
+function secretArn(config: FleetDocument, secretId: string): string {
+  return secretId.startsWith('arn:')
+    ? secretId
+    : `arn:${Aws.PARTITION}:secretsmanager:${config.region}:${Aws.ACCOUNT_ID}:secret:${secretId}-??????`
+}
+
+/** What every step reads, and the state that it writes. Only commands write approvals; reports are an observer's. */
+const step: readonly Grant[] = [
+  reads('cluster#*', 'report#*', 'approval#*', 'fleet'),
+  writes('cluster#*'),
+  asksOthers,
+]
+
+export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
+  // Reads the state for its pace and for the node that gets a write probe.
+  observe: [reads('cluster#*', 'report#*'), writes('report#*'), readsSecrets],
+  // Answers only to who asked: it reads nothing that could be old, and writes nothing.
+  look: [readsSecrets],
+  // Reads the claim between connecting and acting (S4).
+  operate: [reads('cluster#*'), readsSecrets],
+  // Starts what it decides and keeps the issues; the state itself is written by steps and commands.
+  assess: [
+    reads('cluster#*', 'report#*', 'approval#*', 'fleet'),
+    writes('fleet'),
+    keepsIssues,
+    readsStream,
+    startsWorkflow,
+    tells,
+  ],
+  // An interrupted switchover is undone here, and by the steps below that stand down.
+  confirm: [...step, commandsHosts],
+  fence: [...step, observesInstances, stopsInstances, commandsHosts],
+  // Reads the evidence again, and requests the power fence as soon as the target is recorded (S1, S2).
+  promote: [...step, observesInstances, stopsInstances, commandsHosts],
+  repoint: [...step, readsNames, movesNames],
+  // Unfinished fences, drift of the name, and the rejoin.
+  settle: [
+    ...step,
+    observesInstances,
+    stopsInstances,
+    startsInstances,
+    commandsHosts,
+    readsNames,
+    movesNames,
+  ],
+  // The history, then people; reads back what stood in the way of a put.
+  record: [reads('cluster#*'), writes('cluster#*'), readsStream, tells],
+  // `adopt` creates the token of the name; approvals and pauses are a person's.
+  command: [
+    reads('cluster#*', 'report#*', 'approval#*', 'fleet'),
+    writes('cluster#*', 'approval#*'),
+    asksOthers,
+    startsWorkflow,
+    readsNames,
+    movesNames,
+  ],
+}

@@ -1,0 +1,207 @@
+/** `npm run demo`: the main job on a real cluster, shown as it happens. `--help` says what can be chosen. */
+import { rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { styleText } from 'node:util'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { isNotable } from '../functions/core/events.ts'
+import { type DrillResult, drill, type Fault, faults } from './drill.ts'
+import { clusterId, Embedded, endpointName } from './embedded.ts'
+import { monotonicMs } from './writer.ts'
+
+interface Options {
+  readonly fault: Fault
+  readonly fence: 'quorum' | 'power'
+  readonly stopSeconds: number
+  readonly json?: true
+  readonly keep?: true
+}
+
+const seconds = (text: string): number => {
+  const value = Number(text)
+  if (!(value >= 0 && value <= 600))
+    throw new InvalidArgumentError('must be a number of seconds from 0 to 600')
+  return value
+}
+
+const options = new Command('demo')
+  .description(
+    'Kills the primary of a real PostgreSQL cluster while a client writes, and shows the failover.',
+  )
+  .addOption(
+    new Option(
+      '--fault <fault>',
+      'kill: SIGKILL; freeze: SIGSTOP, thawed later; restart: no failover may follow',
+    )
+      .choices(faults)
+      .default('kill'),
+  )
+  .addOption(
+    new Option(
+      '--fence <fence>',
+      'quorum: freeze the synchronous standbys; power: wait for the stopped instance',
+    )
+      .choices(['quorum', 'power'])
+      .default('quorum'),
+  )
+  .option('--stop-seconds <seconds>', 'how long the stop of an instance takes', seconds, 20)
+  .option('--json', 'print the result as one JSON object on the last line')
+  .option('--keep', 'leave everything running afterwards, to look at with `npx understudy --local …`')
+  .parse()
+  .opts<Options>()
+
+const keptFile = join(tmpdir(), 'understudy-local.json')
+const width = Math.min(process.stdout.columns ?? 80, 100)
+let embedded: Embedded | undefined
+let closing: Promise<void> | undefined
+
+function close(): Promise<void> {
+  closing ??= (async () => {
+    if (options.keep) rmSync(keptFile, { force: true })
+    await embedded?.close()
+  })()
+  return closing
+}
+
+function say(text: string): void {
+  if (!options.json) console.log(text)
+}
+
+/** `  0.012 s  confirming  A33  message`, wrapped under itself. */
+function line(atMs: number, name: string, row: string | null, message: string): void {
+  const head = `${(atMs / 1000).toFixed(3).padStart(8)} s  ${name.padEnd(15)} ${(row ?? '').padEnd(4)}`
+  const room = Math.max(20, width - head.length - 1)
+  const lines: string[] = ['']
+  for (const word of message.split(' ')) {
+    const last = lines.at(-1) ?? ''
+    if (last.length > 0 && last.length + 1 + word.length > room) lines.push(word)
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+  }
+  say(
+    lines
+      .map((text, index) =>
+        index === 0 ? `${styleText('bold', head)} ${text}` : `${' '.repeat(head.length + 1)}${text}`,
+      )
+      .join('\n'),
+  )
+}
+
+/** Shows each new event of the state as it was written, with the time since the fault. */
+function follow(shown: Embedded, faultMs: number): () => void {
+  let next = shown.history.length
+  let version = -1
+  const show = () => {
+    for (; next < shown.history.length; next++) {
+      const seen = shown.history[next]
+      if (!seen || seen.state.lastEvent.version === version) continue
+      const { kind, row, message, version: now } = seen.state.lastEvent
+      version = now
+      if (isNotable(kind) || kind === 'claimed') line(seen.atMs - faultMs, kind, row, message)
+    }
+  }
+  const timer = setInterval(show, 20)
+  return () => {
+    clearInterval(timer)
+    show()
+  }
+}
+
+function summary(result: DrillResult): void {
+  const ms = (value: number | null) => (value === null ? '–' : `${value.toFixed(0)} ms`)
+  const rows: [string, string][] = [
+    ['detect', ms(result.detectMs)],
+    ['confirm', ms(result.confirmMs)],
+    ['fence', ms(result.fenceMs)],
+    ['promote', ms(result.promoteMs)],
+    ['repoint', ms(result.repointMs)],
+    ['write outage as the client saw it', ms(result.outageMs)],
+    ['acknowledged writes', String(result.acknowledged)],
+    ['acknowledged writes lost', String(result.lost)],
+    ['writes by a second writer', String(result.twoWriters)],
+    [
+      'redundant again after',
+      result.redundantMs === null ? '–' : `${(result.redundantMs / 1000).toFixed(1)} s`,
+    ],
+    [
+      'topology',
+      Object.entries(result.nodes)
+        .map(([id, role]) => `${id} ${role}`)
+        .join(', '),
+    ],
+    ['term', String(result.term)],
+  ]
+  say('')
+  for (const [name, value] of rows) say(`  ${name.padEnd(36)} ${value}`)
+}
+
+/** What makes a run a failure: the promises of the product, not its speed. */
+function broken(result: DrillResult): string[] {
+  const problems: string[] = []
+  if (result.lost > 0) problems.push(`${result.lost} acknowledged writes were lost`)
+  if (result.twoWriters > 0) problems.push(`${result.twoWriters} writes were acknowledged by a second writer`)
+  if (result.fault === 'restart' && result.failedOver) problems.push('a restart caused a failover')
+  if (result.fault !== 'restart' && !result.failedOver) problems.push('no failover happened')
+  return problems
+}
+
+async function main(): Promise<void> {
+  const startedMs = monotonicMs()
+  say(`Starting three PostgreSQL servers, AWS's APIs on loopback, and the synthesised stack …`)
+  embedded = await Embedded.start({ fence: options.fence, stopSeconds: options.stopSeconds })
+  const primary = embedded.state?.primary ?? '?'
+  say(
+    `Steady after ${((monotonicMs() - startedMs) / 1000).toFixed(1)} s: ${primary} is the primary; a client writes through ${endpointName}.\n`,
+  )
+  let stop = () => {}
+  const running = embedded
+  const result = await drill(running, {
+    fault: options.fault,
+    fence: options.fence,
+    onStart: (atMs, node) => {
+      line(0, options.fault, null, faultText(options.fault, node))
+      stop = follow(running, atMs)
+    },
+  })
+  stop()
+  summary(result)
+  const problems = broken(result)
+  for (const problem of problems) say(styleText('red', `\n  FAILED: ${problem}`))
+  if (options.keep) await keep(running)
+  await close()
+  if (options.json) console.log(JSON.stringify(result))
+  process.exitCode = problems.length > 0 ? 1 : 0
+}
+
+function faultText(fault: Fault, node: string): string {
+  if (fault === 'kill') return `every process of ${node}'s server is killed (SIGKILL)`
+  if (fault === 'freeze')
+    return `every process of ${node}'s server is stopped (SIGSTOP); thawed seconds later`
+  return `${node}'s server is restarted (fast)`
+}
+
+async function keep(running: Embedded): Promise<void> {
+  writeFileSync(
+    keptFile,
+    JSON.stringify({ deployment: 'understudy', environment: running.aws.environment() }),
+  )
+  say(
+    `\nStill running. In another terminal:\n  npx understudy --local status\n  npx understudy --local explain ${clusterId}\n  npx understudy --local switchover ${clusterId} --reason "a try"\n  dig @${running.resolver.replace(':', ' -p ')} ${endpointName}\nCtrl-C ends it.`,
+  )
+  await new Promise(() => undefined)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    close().finally(() => process.exit(130))
+  })
+}
+
+try {
+  await main()
+} catch (error) {
+  if (closing === undefined) console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+} finally {
+  await close()
+}
+process.exit()

@@ -1,0 +1,257 @@
+/**
+ * The embedded default: a real three-node PostgreSQL cluster, the synthesised stack with its own handlers and its own
+ * state machine, and AWS's APIs on loopback, adopted and steady. What the demo and the end-to-end tests run on.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { itemOf } from '../functions/aws/items.ts'
+import { type FleetInput, parseConfig } from '../functions/config.ts'
+import type { ClusterState } from '../functions/core/types.ts'
+import { stateSchema } from '../functions/schemas.ts'
+import { createApp } from '../infra/app.ts'
+import { bundleFunctions } from '../infra/bundle.ts'
+import type { Machine } from './machine.ts'
+import { localRoles, PostgresCluster, pickPort } from './postgres/index.ts'
+import type { Message } from './sns.ts'
+import { type LocalAws, type Overrides, startLocalAws } from './stack.ts'
+import { monotonicMs } from './writer.ts'
+
+export const clusterId = 'orders'
+export const endpointName = 'orders.db.internal'
+const zone = { id: 'Z0LOCAL', name: 'db.internal' }
+const nodes = [
+  { id: 'a', address: '127.0.0.11', instanceId: 'i-0000000000000000a', availabilityZone: 'eu-central-1a' },
+  { id: 'b', address: '127.0.0.12', instanceId: 'i-0000000000000000b', availabilityZone: 'eu-central-1b' },
+  { id: 'c', address: '127.0.0.13', instanceId: 'i-0000000000000000c', availabilityZone: 'eu-central-1c' },
+] as const
+
+export interface EmbeddedOptions {
+  readonly fence?: 'quorum' | 'power'
+  readonly stopSeconds?: number
+  readonly onMessage?: (message: Message) => void
+  readonly log?: (line: string) => void
+  readonly policy?: Partial<NonNullable<PolicyInput>>
+  readonly overrides?: Overrides
+}
+type PolicyInput = Extract<FleetInput['clusters'], readonly unknown[]>[number]['policy']
+
+/** One state as it was written, with the monotonic time at which it was. */
+export interface Seen {
+  readonly atMs: number
+  readonly state: ClusterState
+}
+
+export class Embedded {
+  readonly postgres: PostgresCluster
+  readonly aws: LocalAws
+  readonly port: number
+  readonly resolver: string
+  /** Every version of the state, oldest first. */
+  readonly history: Seen[] = []
+  readonly #directory: string
+
+  private constructor(
+    postgres: PostgresCluster,
+    aws: LocalAws,
+    port: number,
+    resolver: string,
+    directory: string,
+  ) {
+    this.postgres = postgres
+    this.aws = aws
+    this.port = port
+    this.resolver = resolver
+    this.#directory = directory
+  }
+
+  /** Resolves when the cluster is adopted and steady. Whatever was started is ended when this fails. */
+  static async start(options: EmbeddedOptions = {}): Promise<Embedded> {
+    const directory = mkdtempSync(join(tmpdir(), 'understudy-embedded-'))
+    let postgres: PostgresCluster | undefined
+    let embedded: Embedded | undefined
+    try {
+      const port = await pickPort()
+      const [servers, assembly] = await Promise.all([
+        PostgresCluster.create({
+          nodes: nodes.map(({ id, address }) => ({ id, address, port })),
+          synchronous: 'any',
+        }),
+        synthesise(directory),
+      ])
+      postgres = servers
+      let resolver = ''
+      const aws = await startLocalAws({
+        assembly,
+        config: (places: { resolver: string }) => {
+          resolver = places.resolver
+          return parseConfig(localConfig(servers, port, resolver, options))
+        },
+        machines: nodes.map((node) => machineOf(servers, node)),
+        hosts: Object.fromEntries(nodes.map((node) => [dnsNameOf(node.id), node.address])),
+        zone,
+        ...(options.onMessage ? { onMessage: options.onMessage } : {}),
+        ...(options.log ? { log: options.log } : {}),
+        overrides: {
+          ...options.overrides,
+          stopSeconds: options.stopSeconds ?? 20,
+          startSeconds: 1,
+          schedules: false,
+        },
+      })
+      embedded = new Embedded(servers, aws, port, resolver, directory)
+      embedded.#watch()
+      await embedded.#warm()
+      if (options.overrides?.schedules !== false) aws.events.startSchedules()
+      await embedded.#adopt()
+      return embedded
+    } catch (error) {
+      await embedded?.aws.close()
+      await postgres?.close()
+      rmSync(directory, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  #watch(): void {
+    this.aws.dynamodb.onChange((change) => {
+      const read = change.newImage ? stateSchema.safeParse(itemOf(change.newImage as never)) : undefined
+      if (read?.success) this.history.push({ atMs: monotonicMs(), state: read.data })
+    })
+  }
+
+  /** On AWS the functions are kept warm by a rule; here before the first fault. */
+  async #warm(): Promise<void> {
+    const counts: Record<string, number> = { operate: 3, assess: 3 }
+    await Promise.all(
+      this.aws.deployment.functions.map((fn) => {
+        const kind = fn.name.replace(/^understudy-/, '')
+        return this.aws.lambda.prewarm(fn.name, counts[kind] ?? 1)
+      }),
+    )
+  }
+
+  async #adopt(): Promise<void> {
+    const deadlineMs = monotonicMs() + 60_000
+    for (;;) {
+      const answer = await this.command({ command: 'adopt', cluster: clusterId, by: 'embedded' })
+      if (answer.outcome === 'done') break
+      if (monotonicMs() > deadlineMs)
+        throw new Error(`the cluster could not be adopted: ${JSON.stringify(answer)}`)
+      await delay(200)
+    }
+    await this.until((state) => state.phase === 'steady' && state.synchronous.status === 'provable')
+  }
+
+  /** Calls the command function as the CLI does. */
+  async command(request: Record<string, unknown>): Promise<{ outcome: string; [key: string]: unknown }> {
+    const { payload, functionError } = await this.aws.lambda.invoke(
+      'understudy-command',
+      JSON.stringify(request),
+    )
+    if (functionError) throw new Error(`command failed: ${payload}`)
+    return JSON.parse(payload)
+  }
+
+  get state(): ClusterState | undefined {
+    return this.history.at(-1)?.state
+  }
+
+  /** Resolves with the first state from now on (the present one included) for which `test` holds. */
+  async until(test: (state: ClusterState) => boolean, deadlineMs = 120_000): Promise<ClusterState> {
+    const endMs = monotonicMs() + deadlineMs
+    for (;;) {
+      const state = this.state
+      if (state && test(state)) return state
+      if (monotonicMs() > endMs) {
+        throw new Error(
+          `not reached within ${deadlineMs} ms; the state is ${JSON.stringify({ phase: state?.phase, term: state?.term, event: state?.lastEvent })}`,
+        )
+      }
+      await delay(5)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.aws.close()
+    await this.postgres.close()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
+
+const dnsNameOf = (id: string) => `${id}.nodes.${zone.name}`
+
+/** The CDK app of the repository with the observers of the local configuration: the template that a deploy would use. */
+async function synthesise(directory: string): Promise<string> {
+  const config = parseConfig(localConfig(null, 5432, '127.0.0.1:53', {}))
+  const bundleDirectory = await bundleFunctions({ config, outdir: join(directory, 'functions') })
+  const app = await createApp(config, { outdir: join(directory, 'cdk.out'), bundleDirectory })
+  return app.synth().directory
+}
+
+function machineOf(postgres: PostgresCluster, node: (typeof nodes)[number]): Machine {
+  const server = postgres.servers.get(node.id)
+  if (server === undefined) throw new Error(`no server ${node.id}`)
+  return {
+    instanceId: node.instanceId,
+    privateAddress: node.address,
+    availabilityZone: node.availabilityZone,
+    powerOff: () => server.kill(),
+    // A host whose server does not start at boot, as the product requires: Understudy starts it, as a standby (S11).
+    powerOn: async () => undefined,
+    cwd: postgres.directory,
+    shellEnvironment: { PATH: `${postgres.binDirectory}:${process.env.PATH ?? ''}` },
+  }
+}
+
+function localConfig(
+  postgres: PostgresCluster | null,
+  port: number,
+  resolver: string,
+  options: EmbeddedOptions,
+): FleetInput {
+  return {
+    deployment: 'understudy',
+    region: 'eu-central-1',
+    observers: ['a', 'b', 'c'].map((id) => ({ id, availabilityZone: `eu-central-1${id}` })),
+    clusters: [
+      {
+        id: clusterId,
+        engine: 'postgres',
+        nodes: nodes.map((node) => ({
+          ...node,
+          port,
+          dnsName: dnsNameOf(node.id),
+          sourceAddresses: ['127.0.0.1'],
+        })),
+        endpoint: { name: endpointName, zoneId: zone.id, ttlSeconds: 1, resolver },
+        policy: {
+          fence: options.fence ?? 'quorum',
+          cancelledWaits: 'accepted',
+          loss: { mode: 'never' },
+          synchronous: 'managed',
+          silentLooks: 2,
+          ...options.policy,
+        },
+        // Loopback answers within a millisecond; half a second of silence is long here.
+        observe: { intervalMs: 500, urgentIntervalMs: 150, probeTimeoutMs: 400 },
+        connection: {
+          database: 'postgres',
+          observerUser: localRoles.observer,
+          operatorUser: localRoles.operator,
+          replicationUser: localRoles.replication,
+          tls: 'disable',
+        },
+        host: {
+          dataDirectory: `${postgres?.directory ?? '/nowhere'}/{node}`,
+          binDirectory: postgres?.binDirectory ?? '/nowhere',
+          // The programs there change to the server's user by themselves.
+          osUser: null,
+          startCommand: `"{binDirectory}/pg_ctl" start -w -t 30 -s -D "{dataDirectory}" -l "{dataDirectory}.log"`,
+          stopCommand: '"{binDirectory}/pg_ctl" stop -w -t 30 -s -m fast -D "{dataDirectory}"',
+        },
+      },
+    ],
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * One HTTP server for every AWS API except DynamoDB's. It finds the service by the wire protocol: `x-amz-target`
+ * (JSON), an `Action` with its `Version` in a form (query), or the path (Lambda, Route 53), and writes errors in the
+ * form of that protocol. Signatures are not checked.
+ */
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** An error that a service answers with; `code` is the wire code. */
+export class AwsError extends Error {
+  readonly code: string
+  readonly status: number
+  constructor(code: string, message: string, status = 400) {
+    super(message)
+    this.name = code
+    this.code = code
+    this.status = status
+  }
+}
+
+export type JsonApi = (operation: string, input: Record<string, unknown>) => Promise<unknown> | unknown
+/** Answers the XML body. */
+export type QueryApi = (operation: string, form: URLSearchParams) => Promise<string> | string
+/** Answers the XML body; throws `AwsError`. */
+export type PathApi = (request: HttpRequest) => Promise<HttpReply> | HttpReply
+
+export interface HttpRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+export interface HttpReply {
+  readonly status: number
+  readonly headers?: Record<string, string>
+  readonly body: string
+}
+
+export interface Services {
+  /** By the part of `x-amz-target` before the dot. */
+  readonly json: Readonly<Record<string, JsonApi>>
+  /** By the `Version` of the form. */
+  readonly query: Readonly<Record<string, QueryApi>>
+  /** By the first segment of the path, which is the API version: `2015-03-31` Lambda, `2013-04-01` Route 53. */
+  readonly path: Readonly<Record<string, PathApi>>
+}
+
+export interface Call {
+  /** `AWSStepFunctions`, `AmazonSSM`, `AWSEvents`, `2016-11-15` (EC2), `2010-03-31` (SNS), `2015-03-31` (Lambda), … */
+  readonly service: string
+  /** Operation, or method and path. */
+  readonly operation: string
+  readonly body: string
+}
+
+/**
+ * What goes wrong with a call. `before`: it has no effect; `after`: it has its effect and the reply is lost or
+ * replaced. Without `code` the connection is cut without an answer.
+ */
+export interface Fault {
+  readonly when: 'before' | 'after'
+  readonly code?: string
+  readonly message?: string
+  readonly status?: number
+}
+export type FaultHook = (call: Call) => Fault | undefined | Promise<Fault | undefined>
+
+export interface Front {
+  readonly url: string
+  /** Sees every call before it is carried out. Returns a function that takes the hook away. */
+  onCall(hook: FaultHook): () => void
+  close(): Promise<void>
+}
+
+export async function startFront(services: Services, port = 0): Promise<Front> {
+  const hooks = new Set<FaultHook>()
+  const server = createServer((request, response) => {
+    answer(services, hooks, request, response).catch((error: Error) => {
+      if (!response.headersSent) response.writeHead(500)
+      response.end(error.stack)
+    })
+  })
+  // The SDK's agents keep connections; a local server must not end them under a request.
+  server.keepAliveTimeout = 60_000
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', resolve)
+  })
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    onCall(hook) {
+      hooks.add(hook)
+      return () => hooks.delete(hook)
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function answer(
+  services: Services,
+  hooks: Set<FaultHook>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  const url = new URL(request.url ?? '/', 'http://127.0.0.1')
+  const http: HttpRequest = {
+    method: request.method ?? 'GET',
+    path: url.pathname,
+    query: url.searchParams,
+    headers: request.headers,
+    body: Buffer.concat(chunks).toString('utf8'),
+  }
+  const route = findRoute(services, http)
+  const fault = await findFault(hooks, {
+    service: route.service,
+    operation: route.operation,
+    body: http.body,
+  })
+  let reply: HttpReply | null = null
+  if (fault?.when !== 'before') reply = await carryOut(route)
+  if (fault && fault.code === undefined) {
+    request.socket.destroy()
+    return
+  }
+  if (fault)
+    reply = route.fail(new AwsError(fault.code ?? '', fault.message ?? 'injected fault', fault.status ?? 400))
+  if (!reply) return
+  response.writeHead(reply.status, { 'x-amzn-requestid': randomUUID(), ...reply.headers })
+  response.end(reply.body)
+}
+
+async function findFault(hooks: Set<FaultHook>, call: Call): Promise<Fault | undefined> {
+  for (const hook of hooks) {
+    const fault = await hook(call)
+    if (fault) return fault
+  }
+  return undefined
+}
+
+interface Route {
+  readonly service: string
+  readonly operation: string
+  run(): Promise<HttpReply>
+  fail(error: AwsError): HttpReply
+}
+
+async function carryOut(route: Route): Promise<HttpReply> {
+  try {
+    return await route.run()
+  } catch (error) {
+    if (error instanceof AwsError) return route.fail(error)
+    return route.fail(new AwsError('InternalFailure', (error as Error).stack ?? String(error), 500))
+  }
+}
+
+function findRoute(services: Services, http: HttpRequest): Route {
+  const target = http.headers['x-amz-target']
+  if (typeof target === 'string') return jsonRoute(services, target, http)
+  const version = http.path.split('/')[1] ?? ''
+  const api = services.path[version]
+  if (api) {
+    return {
+      service: version,
+      operation: `${http.method} ${http.path}`,
+      run: async () => api(http),
+      fail: version === '2013-04-01' ? xmlError : restJsonError,
+    }
+  }
+  return queryRoute(services, http)
+}
+
+function jsonRoute(services: Services, target: string, http: HttpRequest): Route {
+  const [service = '', operation = ''] = target.split('.')
+  const type = String(http.headers['content-type'] ?? 'application/x-amz-json-1.0')
+  const api = services.json[service]
+  return {
+    service,
+    operation,
+    run: async () => {
+      if (!api) throw new AwsError('UnknownOperationException', `no local service answers ${target}`)
+      const output = await api(operation, JSON.parse(http.body || '{}'))
+      return { status: 200, headers: { 'content-type': type }, body: JSON.stringify(output ?? {}) }
+    },
+    fail: (error) => ({
+      status: error.status,
+      headers: { 'content-type': type },
+      body: JSON.stringify({ __type: error.code, message: error.message }),
+    }),
+  }
+}
+
+function queryRoute(services: Services, http: HttpRequest): Route {
+  const form = new URLSearchParams(http.body)
+  const version = form.get('Version') ?? ''
+  const operation = form.get('Action') ?? ''
+  const api = services.query[version]
+  return {
+    service: version,
+    operation,
+    run: async () => {
+      if (!api) throw new AwsError('InvalidAction', `no local service answers ${operation || http.path}`, 404)
+      return { status: 200, headers: { 'content-type': 'text/xml' }, body: await api(operation, form) }
+    },
+    fail: version === '2016-11-15' ? ec2Error : xmlError,
+  }
+}
+
+/** Names of the operations that a service does not have. */
+export function unknownOperation(operation: string): AwsError {
+  return new AwsError('UnknownOperationException', `${operation} is not served locally`)
+}
+
+function restJsonError(error: AwsError): HttpReply {
+  return {
+    status: error.status,
+    headers: { 'content-type': 'application/json', 'x-amzn-errortype': error.code },
+    body: JSON.stringify({ Type: 'User', Message: error.message, message: error.message }),
+  }
+}
+
+/** The only form that gives SDK clients both class and message, for Route 53 as well as for SNS. */
+function xmlError(error: AwsError): HttpReply {
+  const body = `<ErrorResponse><Error><Type>Sender</Type><Code>${escapeXml(error.code)}</Code><Message>${escapeXml(
+    error.message,
+  )}</Message></Error><RequestId>${randomUUID()}</RequestId></ErrorResponse>`
+  return { status: error.status, headers: { 'content-type': 'text/xml' }, body }
+}
+
+function ec2Error(error: AwsError): HttpReply {
+  const body = `<Response><Errors><Error><Code>${escapeXml(error.code)}</Code><Message>${escapeXml(
+    error.message,
+  )}</Message></Error></Errors><RequestID>${randomUUID()}</RequestID></Response>`
+  return { status: error.status, headers: { 'content-type': 'text/xml' }, body }
+}
+
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&apos;',
+}
+
+export function escapeXml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => entities[character] ?? character)
+}
+
+/** `InstanceId.1=…&InstanceId.2=…` of a query form as a list. */
+export function formList(form: URLSearchParams, prefix: string): string[] {
+  const values: string[] = []
+  for (let index = 1; form.has(`${prefix}.${index}`); index += 1)
+    values.push(form.get(`${prefix}.${index}`) ?? '')
+  return values
+}
