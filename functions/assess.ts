@@ -121,7 +121,8 @@ async function othersInTrouble(
       if (read.kind !== 'found') return
       const { phase, primary, plan } = read.value
       if (other.id !== cluster.id && isFailingOver(phase)) failoversUnderWay++
-      const dying = other.id === cluster.id || phase === 'confirming' || isFailingOver(phase)
+      // Who is past confirming died earlier, or waits for a person: only who dies now says something about now.
+      const dying = other.id === cluster.id || phase === 'confirming'
       const zone = other.nodes.find((node) => node.id === (plan?.from ?? primary))?.availabilityZone
       if (dying && plan?.kind !== 'switchover' && zone) domains.add(zone)
     }),

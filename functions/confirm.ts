@@ -13,7 +13,11 @@ import type { ClusterState, FrozenNode, Look, NodeId, Plan, Report } from './cor
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, refused, waiting } from './operation.ts'
+import { approvalOf, assertPhase, lookRound, planOf } from './step.ts'
 import { checkSwitchover } from './switchover.ts'
+
+/** Tries to lift a freeze or a write-stop before a person is asked, or settle goes on with it. */
+const liftPatience = 8
 
 /** Looks of one invocation are asked for during at most this long; then the step comes back. */
 const judgeMs = 8_000
@@ -25,11 +29,7 @@ export async function confirm(context: StepContext, input: WorkflowInput): Promi
     if ('outcome' in claimed) return claimed
     return proceed(context, operation, claimed)
   }
-  if (operation.state.term !== input.term || operation.state.phase !== 'confirming') {
-    return refused(input, [
-      `term ${input.term} is over: the cluster is ${operation.state.phase} in term ${operation.state.term}`,
-    ])
-  }
+  assertPhase(operation, input, 'confirming')
   await operation.beat()
   return proceed(context, operation, input)
 }
@@ -41,9 +41,14 @@ async function claim(
   input: WorkflowInput,
 ): Promise<StepResult | (WorkflowInput & { term: number })> {
   const { state, ports } = operation
+  // A retry of this very execution whose first attempt claimed and never answered: the term is ours already.
+  if (state.phase === 'confirming' && state.claim?.holder === context.execution) {
+    await operation.beat()
+    return { ...input, term: state.term }
+  }
   const [fleet, approval] = await Promise.all([
     ports.store.readFleet(),
-    ports.store.readApproval(state.cluster, state.term + 1),
+    approvalOf(ports, state.cluster, state.term + 1),
   ])
   const answer = mayClaim({
     cluster: context.cluster,
@@ -51,7 +56,7 @@ async function claim(
     input,
     execution: context.execution,
     clockMs: fleet.kind === 'found' ? fleet.value.clockMs : null,
-    approved: approval.kind === 'found',
+    approved: approval !== null,
   })
   if (answer.may === 'refuse') return refused(input, [`${answer.row}: ${answer.reason}`])
   if (answer.may === 'wait') {
@@ -103,6 +108,8 @@ function newPlan(input: WorkflowInput, state: ClusterState, returnTo: Plan['retu
 
 /** A new term needs every measurement and every fact of a fence anew; what was begun is kept. */
 function resumedPlan(plan: Plan): Plan {
+  // With a target recorded the choice stands, and with it the positions that it was made by.
+  if (plan.target !== null) return { ...plan, evidence: [] }
   const frozen: Record<NodeId, FrozenNode> = {}
   for (const [id, node] of Object.entries(plan.frozen)) {
     frozen[id] = { ...node, positionBytes: null, replayable: null }
@@ -124,11 +131,6 @@ async function proceed(
       : checkSwitchover(context, operation, input)
   }
   return judgeDeath(context, operation, input)
-}
-
-export function planOf(state: ClusterState): Plan {
-  if (state.plan === null) throw new Error(`${state.cluster} is ${state.phase} without a plan`)
-  return state.plan
 }
 
 async function judgeDeath(
@@ -158,7 +160,7 @@ async function goFence(
 ): Promise<StepResult> {
   const plan = planOf(operation.state)
   // An isolated primary may still acknowledge through a standby that nobody sees: only power or network evidence (S6).
-  const facts = verdict.facts['needsPower'] === true ? { ...plan.facts, needsPower: true } : plan.facts
+  const facts = verdict.facts.needsPower === true ? { ...plan.facts, needsPower: true } : plan.facts
   await operation.write(
     {
       phase: 'fencing',
@@ -202,7 +204,7 @@ async function judged(
   let lastStartMs = startedMs
   for (;;) {
     lastStartMs = ports.clock.monotonicMs()
-    const looks = await lookRound(operation, { writeProbe: true, endpoint: false })
+    const looks = await lookRound(operation, { writeProbe: true })
     rounds.push(looks)
     const verdict = judge({
       cluster,
@@ -226,19 +228,6 @@ async function judged(
     const pauseMs = rounds.length === 1 ? cluster.policy.holdMs : cluster.observe.urgentIntervalMs
     await ports.clock.sleep(Math.max(0, lastStartMs + pauseMs - ports.clock.monotonicMs()))
   }
-}
-
-export async function lookRound(
-  operation: Operation,
-  options: { writeProbe: boolean; endpoint: boolean; on?: NodeId },
-): Promise<readonly Look[]> {
-  const { ports, state } = operation
-  return ports.functions.look({
-    cluster: state.cluster,
-    lookId: ports.newId(),
-    writeProbeOn: options.writeProbe ? (options.on ?? state.primary) : null,
-    endpoint: options.endpoint,
-  })
 }
 
 async function readableReports(context: StepContext): Promise<ReadonlyMap<string, Report>> {
@@ -265,21 +254,20 @@ export async function standDown(
   page = false,
 ): Promise<StepResult> {
   const plan = planOf(operation.state)
-  const lifted = await Promise.all([liftWriteStop(operation), liftFreeze(operation)])
-  const failed = lifted.flat()
-  if (failed.length > 0) {
-    await operation.write(
-      {},
-      {
-        kind: 'waiting',
-        row,
-        message: `standing down (${reason}), but not yet lifted: ${failed.join('; ')}`,
-      },
-    )
+  const stopped = await liftWriteStop(operation)
+  const frozen = await liftFreeze(operation)
+  const failed = [...stopped, ...frozen]
+  const tired = (input.waits ?? 0) >= liftPatience
+  // A primary that does not start again is for a person; a standby that stays away is settle's, when it is back.
+  if (stopped.length > 0 && tired)
+    throw new Error(`the write-stop could not be lifted: ${stopped.join('; ')}`)
+  if (failed.length > 0 && !tired) {
+    const message = `standing down (${reason}), but not yet lifted: ${failed.join('; ')}`
+    await operation.write({ phase: 'confirming' }, { kind: 'waiting', row, message })
     return waiting(input, 'confirm', failed.join('; '))
   }
   await operation.write(
-    { phase: plan.returnTo, plan: null },
+    { phase: failed.length > 0 ? 'settling' : plan.returnTo, plan: null },
     {
       kind: page ? 'paged' : 'stood down',
       row,
@@ -300,13 +288,20 @@ async function resumeForward(
   input: WorkflowInput,
   target: NodeId,
 ): Promise<StepResult> {
-  const looks = await lookRound(operation, { writeProbe: false, endpoint: false })
+  const looks = await lookRound(operation, { writeProbe: false })
   const plan = planOf(operation.state)
   const seen = agreement(looks, context.observers, target)
   const row = anyRow(looks, target)
+  if (plan.promotedTimeline !== null) {
+    await operation.write(
+      { phase: 'repointing' },
+      { kind: 'resumed', row: 'L8', message: `${target} was promoted and recorded: going on with the name` },
+    )
+    return done({ ...input, promoted: { node: target, timeline: plan.promotedTimeline } }, 'repoint')
+  }
   if (row && !row.inRecovery && row.timeline > plan.fromTimeline) {
     await operation.write(
-      { phase: 'promoting' },
+      { phase: 'promoting', plan: { ...plan, promotedTimeline: row.timeline } },
       { kind: 'resumed', row: 'L8', message: `${target} was promoted: going on from there` },
     )
     return done(input, 'promote')

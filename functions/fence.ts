@@ -3,7 +3,7 @@
  * standbys and measures them. With `fence: quorum` the freeze is the fence; with `power` the freeze follows it.
  */
 
-import { lookRound, planOf, standDown } from './confirm.ts'
+import { standDown } from './confirm.ts'
 import { isAlive } from './core/classify.ts'
 import { pollWithinStepMs } from './core/limits.ts'
 import { formatLsn } from './core/positions.ts'
@@ -12,8 +12,9 @@ import { quorumEvidence } from './core/synchronous.ts'
 import type { Evidence, FrozenNode, NodeConfig, NodeId, Plan } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { done, Operation, Refused, waiting } from './operation.ts'
+import { done, Operation, waiting } from './operation.ts'
 import type { SqlAction } from './ports.ts'
+import { approvalOf, assertPhase, lookRound, planOf } from './step.ts'
 import { frozenPrimary, stopWrites } from './switchover.ts'
 
 const pollMs = 250
@@ -27,7 +28,7 @@ export async function fence(context: StepContext, input: WorkflowInput): Promise
   await operation.beat()
   const plan = planOf(operation.state)
   if (plan.kind === 'switchover') return fenceSwitchover(operation, input)
-  const byQuorum = context.cluster.policy.fence === 'quorum' && plan.facts['needsPower'] !== true
+  const byQuorum = context.cluster.policy.fence === 'quorum' && plan.facts.needsPower !== true
   if (byQuorum) {
     const result = await freezeAll(operation)
     const evidence = quorumFor(operation, Object.keys(result.frozen))
@@ -44,16 +45,6 @@ export async function fence(context: StepContext, input: WorkflowInput): Promise
   if (unfenced.length > 0) return waiting(input, 'fence', `not fenced yet: ${unfenced.join('; ')}`)
   if (!byQuorum) await record(operation, await freezeAll(operation), [], input)
   return goPromote(operation, input)
-}
-
-/** The step's own term and phase, or an end: who comes late finds that it is over. */
-export function assertPhase(operation: Operation, input: WorkflowInput, ...phases: readonly string[]): void {
-  const { state } = operation
-  if (input.term !== state.term || !phases.includes(state.phase)) {
-    throw new Refused(
-      `term ${input.term ?? '?'} is over: the cluster is ${state.phase} in term ${state.term}`,
-    )
-  }
 }
 
 async function goPromote(
@@ -175,7 +166,7 @@ async function notAnswering(
   problems: Map<NodeId, string>,
 ): Promise<Evidence[]> {
   if (stopped.length === 0) return []
-  const looks = await lookRound(operation, { writeProbe: false, endpoint: false })
+  const looks = await lookRound(operation, { writeProbe: false })
   return stopped.filter((each) => {
     const answers = looks.some((look) => isAlive(look.nodes[each.node]?.class ?? 'unknown'))
     if (answers)
@@ -253,17 +244,17 @@ export async function stoppedEvidence(operation: Operation, nodes: readonly Node
 async function approvedUnfenced(operation: Operation): Promise<void> {
   const plan = planOf(operation.state)
   const { cluster, term } = operation.state
-  const approval = await operation.ports.store.readApproval(cluster, term)
-  if (approval.kind !== 'found') return
+  const approval = await approvalOf(operation.ports, cluster, term)
+  if (approval === null) return
   const evidence = unproven(operation.state, plan, plan.target)
-    .filter((node) => approval.value.unfenced.includes(node))
+    .filter((node) => approval.unfenced.includes(node))
     .map(
       (node): Evidence => ({
         kind: 'approved',
         node,
         term,
-        by: approval.value.by,
-        reason: approval.value.reason,
+        by: approval.by,
+        reason: approval.reason,
       }),
     )
   if (evidence.length === 0) return
@@ -271,7 +262,7 @@ async function approvedUnfenced(operation: Operation): Promise<void> {
     { plan: { ...plan, evidence: [...plan.evidence, ...evidence] } },
     {
       kind: 'approved',
-      message: `${approval.value.by} accepts a missing fence: ${evidence.map((each) => each.node).join(', ')} (${approval.value.reason})`,
+      message: `${approval.by} accepts a missing fence: ${evidence.map((each) => each.node).join(', ')} (${approval.reason})`,
     },
   )
 }

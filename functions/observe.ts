@@ -154,7 +154,7 @@ class Loop {
     const nowMs = clock.monotonicMs()
     const nodes = Object.fromEntries([...this.memory].map(([id, memory]) => [id, reported(memory, nowMs)]))
     const canary = this.canaryAnswered
-    const changed = reportChanged(this.written, { nodes, canary }, this.cluster.policy)
+    const changed = reportChanged(this.written, { nodes, canary }, this.cluster)
     const due = nowMs - this.at.writtenMs >= this.cluster.observe.heartbeatMs
     if (!changed && !due && !troubled(nodes)) return 'ok'
     const report: Report = {

@@ -23,6 +23,16 @@ export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
 }
 
+/** The step's work was done by an attempt before it: the workflow goes on with `next`. */
+export class MovedOn extends Error {
+  override readonly name = 'MovedOn'
+  readonly next: StepResult['next']
+  constructor(next: StepResult['next']) {
+    super(`going on with ${next}`)
+    this.next = next
+  }
+}
+
 /** The step must not go on, for a reason that a person can read. Nothing was changed by it. */
 export class Refused extends Error {
   override readonly name = 'Refused'
@@ -199,7 +209,7 @@ export const waiting = (input: WorkflowInput, step: StepResult['next'], reason: 
     waits,
     outcome: 'waiting',
     next: step,
-    waitSeconds: Math.min(2 ** Math.floor(waits / 4), 15),
+    waitSeconds: Math.min(2 ** Math.floor(waits / 4), 10),
     reasons: [reason],
   }
 }
@@ -224,6 +234,7 @@ export async function stepResult(
   try {
     return await body()
   } catch (error) {
+    if (error instanceof MovedOn) return done(input, error.next)
     // A pass of settle that meets a newer one has nothing to regret: it is no failed execution.
     const over = step === 'settle' ? done(input, 'end') : refused(input, [])
     if (error instanceof Refused) return { ...over, reasons: [error.message] }

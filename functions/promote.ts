@@ -4,17 +4,18 @@
  * only forward (S5).
  */
 
-import { planOf, standDown } from './confirm.ts'
+import { standDown } from './confirm.ts'
 import { formatLsn } from './core/positions.ts'
 import { type Ranking, rank } from './core/rank.ts'
 import { followName } from './core/settle.ts'
 import { evidenceFor, possibleWriters, promotedNodes, withNodes } from './core/state.ts'
 import { listForTarget, parseSynchronousNames } from './core/synchronous.ts'
-import type { Approval, Evidence, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
+import type { Evidence, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { assertPhase, freezeAll, quorumFor, requestStops, stoppedEvidence } from './fence.ts'
+import { freezeAll, quorumFor, requestStops, stoppedEvidence } from './fence.ts'
 import { done, Operation, StoreUnavailable, Superseded, waiting } from './operation.ts'
+import { approvalOf, assertPhase, planOf } from './step.ts'
 import { frozenPrimary } from './switchover.ts'
 
 /** After this many returns without a promotion the target is doubted: confirm looks at it in a new term. */
@@ -46,7 +47,7 @@ async function choose(
   if (missing.length > 0)
     return waiting(input, 'promote', `the fence does not hold any more: ${missing.join('; ')}`)
   const plan = planOf(operation.state)
-  const approval = await readApproval(operation)
+  const approval = await approvalOf(operation.ports, operation.state.cluster, operation.state.term)
   const ranking = rank({
     cluster: context.cluster,
     state: operation.state,
@@ -288,18 +289,13 @@ async function holds(
     case 'frozenInRecovery':
       return 'evidence' in (await frozenPrimary(operation, evidence.node))
     case 'approved': {
-      const approval = await readApproval(operation)
+      const approval = await approvalOf(operation.ports, operation.state.cluster, operation.state.term)
       return approval?.unfenced.includes(evidence.node) ?? false
     }
     case 'followsNewer':
     case 'processGone':
       return true
   }
-}
-
-async function readApproval(operation: Operation): Promise<Approval | null> {
-  const read = await operation.ports.store.readApproval(operation.state.cluster, operation.state.term)
-  return read.kind === 'found' ? read.value : null
 }
 
 export function measurementsOf(

@@ -3,16 +3,16 @@
  * the name resolves to the new primary, and a commit was seen to return. It may run without the table (S13).
  */
 
-import { lookRound, planOf } from './confirm.ts'
-import { majority } from './core/classify.ts'
+import { isDown, majority } from './core/classify.ts'
 import { decideEndpoint, endpointFacts } from './core/endpoint.ts'
 import { pollWithinStepMs } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
-import type { ClusterState, NodeConfig } from './core/types.ts'
+import type { ClusterState, Look, NodeConfig } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { assertPhase } from './fence.ts'
 import { done, Operation, refused, StoreUnavailable, waiting } from './operation.ts'
+import { followLeft } from './settle.ts'
+import { assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
 const swapsMost = 5
 const pollMs = 50
@@ -35,10 +35,30 @@ export async function repoint(context: StepContext, input: WorkflowInput): Promi
   if (moved.outcome === 'superseded') return refused(input, [moved.message])
   if (moved.outcome !== 'done') return blocked(operation, input, moved.message)
   const inSync = moved.changeId === null || (await synced(context, moved.changeId))
-  const found = await verified(context, operation, target)
-  if (!inSync) found.push('the change is not in sync yet')
-  if (found.length > 0 && (input.waits ?? 0) < patience) return waiting(input, 'repoint', found.join('; '))
-  return finish(context, operation, input, moved.message, found)
+  const found = await verify(context, operation, target)
+  if (!inSync) found.name.push('the change is not in sync yet')
+  // S9: writes are back when a commit was seen to return, not before; a name that can not be verified waits less.
+  if (found.commit !== null) return withoutCommit(context, operation, input, found)
+  if (found.name.length > 0 && (input.waits ?? 0) < patience)
+    return waiting(input, 'repoint', found.name.join('; '))
+  return finish(context, operation, input, moved.message, found.name)
+}
+
+/** No commit returns: bring the followers that it waits for, or find that the target itself has died. */
+async function withoutCommit(
+  context: StepContext,
+  operation: Operation,
+  input: WorkflowInput,
+  found: Verification,
+): Promise<StepResult> {
+  const reason = found.commit ?? ''
+  if (found.down && (input.waits ?? 0) >= context.cluster.policy.silentLooks) {
+    // The beat stands still from here on: assess resumes in a new term, which may choose another target.
+    return done(input, 'end', [`${reason}; assess resumes in a new term`])
+  }
+  await followLeft(context, operation, found.looks)
+  if ((input.waits ?? 0) === patience) await operation.write({}, { kind: 'paged', message: reason })
+  return waiting(input, 'repoint', reason)
 }
 
 async function finish(
@@ -131,21 +151,34 @@ async function synced(context: StepContext, changeId: string): Promise<boolean> 
   }
 }
 
-/** Resolved, connected, role checked, and a commit seen to return: what is missing, in words. */
-async function verified(context: StepContext, operation: Operation, target: NodeConfig): Promise<string[]> {
+interface Verification {
+  readonly looks: readonly Look[]
+  /** Why no commit is known to return; null: one was seen. */
+  readonly commit: string | null
+  /** A majority finds the target down. */
+  readonly down: boolean
+  /** What is missing of: resolved, connected, role checked. */
+  readonly name: string[]
+}
+
+async function verify(context: StepContext, operation: Operation, target: NodeConfig): Promise<Verification> {
   const looks = await lookRound(operation, { writeProbe: true, endpoint: true, on: target.id })
-  const problems: string[] = []
+  const needed = majority(context.observers.length)
   const seen = agreement(looks, context.observers, target.id)
-  if (seen.class !== 'writable' || seen.row?.writeProbe !== 'ok')
-    problems.push(`no commit through ${target.id} was seen to return (${seen.class})`)
+  const committed = seen.class === 'writable' && seen.row?.writeProbe === 'ok'
   const through = looks.filter(
     (look) => look.endpoint?.class === 'writable' && look.endpoint.addresses.includes(target.address),
   )
-  if (through.length < majority(context.observers.length)) {
-    const said = looks.map((look) => `${look.observer}: ${look.endpoint?.message ?? 'not asked'}`)
-    problems.push(`${context.cluster.endpoint.name} does not lead to ${target.id} (${said.join('; ')})`)
+  const said = looks.map((look) => `${look.observer}: ${look.endpoint?.message ?? 'not asked'}`)
+  return {
+    looks,
+    commit: committed ? null : `no commit through ${target.id} was seen to return (it is ${seen.class})`,
+    down: looks.filter((look) => isDown(look.nodes[target.id]?.class ?? 'unknown')).length >= needed,
+    name:
+      through.length >= needed
+        ? []
+        : [`${context.cluster.endpoint.name} does not lead to ${target.id} (${said.join('; ')})`],
   }
-  return problems
 }
 
 /** S13: the target is promoted and the table is away: the name still moves, by its own comparison alone. */
@@ -164,12 +197,6 @@ async function withoutTable(
   const moved = await moveName(context, token, nodeOf(context, input.promoted.node))
   if (moved.outcome === 'superseded') return refused(input, [moved.message])
   return waiting(input, 'repoint', `${moved.message}; the table does not answer: ${error.message}`)
-}
-
-export function nodeOf(context: StepContext, id: string): NodeConfig {
-  const node = context.cluster.nodes.find((each) => each.id === id)
-  if (node === undefined) throw new Error(`node ${id} is not in the configuration`)
-  return node
 }
 
 export const handler = stepEntry('repoint', repoint)

@@ -4,9 +4,8 @@
  * a steady cluster true (synchronous set, instance ids), since only steps and commands write the state.
  */
 
-import { lookRound } from './confirm.ts'
 import { hostOf } from './core/host.ts'
-import { pollWithinStepMs } from './core/limits.ts'
+import { pollWithinStepMs, zombieWaitSeconds } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
 import { type SettleTask, settleWork } from './core/settle.ts'
 import { withNodes } from './core/state.ts'
@@ -14,8 +13,9 @@ import type { ClusterState, Look, NodeConfig, NodeId, NodeStatus, ProbeRow } fro
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { rejoinScript } from './engines/postgres/host.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { done, Operation, refused } from './operation.ts'
-import { moveName, nodeOf } from './repoint.ts'
+import { done, Operation, refused, waiting } from './operation.ts'
+import { moveName } from './repoint.ts'
+import { lookRound, nodeOf } from './step.ts'
 
 /** Looks of one pass; each may find that what was started before has come about. */
 const roundsMost = 12
@@ -28,8 +28,10 @@ export async function settle(context: StepContext, input: WorkflowInput): Promis
     return done(input, 'end', [`nothing to settle: the cluster is ${state.phase} in term ${state.term}`])
   }
   const other = state.claim
-  if (other?.open && other.holder !== context.execution) {
-    return done(input, 'end', [`${other.holder} is acting: its pass goes first`])
+  if (other?.open && other.holder !== context.execution && other.id !== input.waitedFor) {
+    // It acts outside the database, now or, if it died, for as long as its call may still arrive (S4).
+    const reason = `${other.holder} is acting: its pass goes first`
+    return { ...waiting({ ...input, waitedFor: other.id }, 'settle', reason), waitSeconds: zombieWaitSeconds }
   }
   await operation.beat()
   const left = await passes(context, operation)
@@ -44,7 +46,7 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
   let primaryBefore: ProbeRow | null = null
   let left: string[] = ['not looked yet']
   for (let round = 0; round < roundsMost && clock.monotonicMs() < deadlineMs; round++) {
-    const looks = await lookRound(operation, { writeProbe: true, endpoint: false })
+    const looks = await lookRound(operation, { writeProbe: true })
     const work = settleWork({
       cluster: context.cluster,
       state: operation.state,
@@ -75,6 +77,25 @@ function seenBy(context: StepContext, looks: readonly Look[]) {
   return Object.fromEntries(
     context.cluster.nodes.map((node) => [node.id, agreement(looks, context.observers, node.id)] as const),
   )
+}
+
+/**
+ * What repoint needs when no commit returns: standbys that were told to follow and did not get there. Until one
+ * streams, the new primary keeps its commits waiting, and nothing else brings writes back.
+ */
+export async function followLeft(
+  context: StepContext,
+  operation: Operation,
+  looks: readonly Look[],
+): Promise<void> {
+  const work = settleWork({
+    cluster: context.cluster,
+    state: operation.state,
+    seen: seenBy(context, looks),
+    primaryBefore: null,
+    instances: {},
+  })
+  for (const task of work.tasks) if (task.do === 'follow') await carryOut(context, operation, task)
 }
 
 async function instanceStates(context: StepContext, operation: Operation): Promise<Record<string, string>> {
@@ -110,6 +131,11 @@ async function carryOut(
         { phase: 'halted', halted: { reason: task.reason, step: 'settle' } },
         note('halted', `${task.reason}: nothing is fenced or moved until somebody has looked`),
       )
+      return undefined
+    case 'alarm':
+      // Said once, not at each look: the fence that ends it is asked for by the next task.
+      if (operation.state.lastEvent.message !== task.reason)
+        await operation.write({}, note('paged', task.reason))
       return undefined
     case 'fence':
       return stopNode(context, operation, task.node, note('fence requested', task.reason))
@@ -327,7 +353,7 @@ async function assertName(context: StepContext, state: ClusterState): Promise<st
 async function end(operation: Operation, input: WorkflowInput, left: readonly string[]): Promise<StepResult> {
   const { state } = operation
   // Which reports led here: assess does not start the same pass again for them.
-  const facts = { sequences: input.automatic?.facts['sequences'] ?? null }
+  const facts = { sequences: input.automatic?.facts.sequences ?? null }
   if (state.phase === 'halted') return refused(input, left)
   if (left.length === 0) {
     if (state.phase === 'settling') {

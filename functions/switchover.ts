@@ -4,7 +4,7 @@
  * evidence. It backs out cleanly at any point before a target is recorded.
  */
 
-import { freezeIntents, lookRound, planOf, standDown } from './confirm.ts'
+import { freezeIntents, standDown } from './confirm.ts'
 import { hostOf } from './core/host.ts'
 import { agreement } from './core/looks.ts'
 import type { Evidence, Look, NodeId, ProbeRow } from './core/types.ts'
@@ -12,6 +12,7 @@ import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { stopWritesScript } from './engines/postgres/host.ts'
 import type { StepContext } from './entry.ts'
 import { done, type Operation, waiting } from './operation.ts'
+import { lookRound, planOf } from './step.ts'
 
 /** A switchover starts only from a cluster in which nothing is in doubt (F77). */
 export async function checkSwitchover(
@@ -19,7 +20,7 @@ export async function checkSwitchover(
   operation: Operation,
   input: WorkflowInput,
 ): Promise<StepResult> {
-  const looks = await lookRound(operation, { writeProbe: true, endpoint: false })
+  const looks = await lookRound(operation, { writeProbe: true })
   const problems = switchoverProblems(context, operation, looks)
   if (problems.length > 0) {
     const result = await standDown(operation, input, 'C0', `no switchover: ${problems.join('; ')}`)
@@ -65,8 +66,7 @@ function switchoverProblems(context: StepContext, operation: Operation, looks: r
 
 function followsPrimary(operation: Operation, row: ProbeRow | null): boolean {
   return (
-    row !== null &&
-    row.inRecovery &&
+    row?.inRecovery === true &&
     row.upstream?.status === 'streaming' &&
     row.upstream.timeline === operation.state.timeline &&
     !row.replayPaused &&

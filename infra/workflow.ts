@@ -111,6 +111,15 @@ export function workflowDefinition(functions: WorkflowArns, partition = 'aws'): 
       Route: {
         Type: 'Choice',
         Choices: [
+          // What assess started and a step declined is no failure: the facts had changed, or it was a false alarm.
+          {
+            And: [
+              { Variable: '$.outcome', IsPresent: true },
+              { Variable: '$.outcome', StringEquals: 'refused' },
+              { Variable: '$.automatic', IsPresent: true },
+            ],
+            Next: 'Done',
+          },
           whenText('$.outcome', 'refused', 'Refused'),
           {
             And: [

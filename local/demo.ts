@@ -1,5 +1,5 @@
 /** `npm run demo`: the main job on a real cluster, shown as it happens. `--help` says what can be chosen. */
-import { rmSync, writeFileSync } from 'node:fs'
+import { createWriteStream, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
@@ -15,6 +15,7 @@ interface Options {
   readonly stopSeconds: number
   readonly json?: true
   readonly keep?: true
+  readonly log?: string
 }
 
 const seconds = (text: string): number => {
@@ -47,6 +48,7 @@ const options = new Command('demo')
   .option('--stop-seconds <seconds>', 'how long the stop of an instance takes', seconds, 20)
   .option('--json', 'print the result as one JSON object on the last line')
   .option('--keep', 'leave everything running afterwards, to look at with `npx understudy --local …`')
+  .option('--log <file>', "write the functions' and the services' log to a file")
   .parse()
   .opts<Options>()
 
@@ -147,7 +149,12 @@ function broken(result: DrillResult): string[] {
 async function main(): Promise<void> {
   const startedMs = monotonicMs()
   say(`Starting three PostgreSQL servers, AWS's APIs on loopback, and the synthesised stack …`)
-  embedded = await Embedded.start({ fence: options.fence, stopSeconds: options.stopSeconds })
+  const log = options.log === undefined ? undefined : createWriteStream(options.log)
+  embedded = await Embedded.start({
+    fence: options.fence,
+    stopSeconds: options.stopSeconds,
+    ...(log ? { log: (text: string) => void log.write(`${new Date().toISOString()} ${text}\n`) } : {}),
+  })
   const primary = embedded.state?.primary ?? '?'
   say(
     `Steady after ${((monotonicMs() - startedMs) / 1000).toFixed(1)} s: ${primary} is the primary; a client writes through ${endpointName}.\n`,

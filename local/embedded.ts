@@ -243,14 +243,7 @@ function localConfig(
           replicationUser: localRoles.replication,
           tls: 'disable',
         },
-        host: {
-          dataDirectory: `${postgres?.directory ?? '/nowhere'}/{node}`,
-          binDirectory: postgres?.binDirectory ?? '/nowhere',
-          // The programs there change to the server's user by themselves.
-          osUser: null,
-          startCommand: `"{binDirectory}/pg_ctl" start -w -t 30 -s -D "{dataDirectory}" -l "{dataDirectory}.log"`,
-          stopCommand: '"{binDirectory}/pg_ctl" stop -w -t 30 -s -m fast -D "{dataDirectory}"',
-        },
+        host: postgres?.hostConfig() ?? { dataDirectory: '/nowhere/{node}', binDirectory: '/nowhere' },
       },
     ],
   }

@@ -31,6 +31,7 @@ export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6
 export class Writer {
   readonly #worker: Worker
   readonly acknowledged: Acknowledged[] = []
+  #stopped: Promise<void> | undefined
 
   constructor(options: WriterOptions) {
     this.#worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData: options, execArgv: [] })
@@ -38,10 +39,12 @@ export class Writer {
   }
 
   /** Stops writing; resolves when the last acknowledgement has been counted. */
-  async stop(): Promise<void> {
-    const ended = new Promise((resolve) => this.#worker.once('exit', resolve))
-    this.#worker.postMessage('stop')
-    await ended
+  stop(): Promise<void> {
+    this.#stopped ??= new Promise((resolve) => {
+      this.#worker.once('exit', () => resolve())
+      this.#worker.postMessage('stop')
+    })
+    return this.#stopped
   }
 }
 

@@ -1,5 +1,5 @@
 /** What an observer's loop makes of its probes: pure, so that the loop itself only probes, waits and writes. */
-import type { Observation, Policy, Report, ReportedNode, SessionEnd } from './types.ts'
+import type { ClusterConfig, Observation, Report, ReportedNode, SessionEnd } from './types.ts'
 
 /** What the loop remembers of one node between ticks. Ages are taken from `atMs`, all on the loop's monotonic clock. */
 export interface NodeMemory {
@@ -103,25 +103,26 @@ export function reported(memory: NodeMemory, nowMs: number): ReportedNode {
 export function reportChanged(
   before: Report | undefined,
   after: Pick<Report, 'nodes' | 'canary'>,
-  policy: Policy,
+  cluster: ClusterConfig,
 ): boolean {
   if (before === undefined || before.canary !== after.canary) return true
   const ids = new Set([...Object.keys(before.nodes), ...Object.keys(after.nodes)])
   for (const id of ids) {
     const old = before.nodes[id]
     const now = after.nodes[id]
-    if (!old || !now || fingerprint(old, policy) !== fingerprint(now, policy)) return true
+    if (!old || !now || fingerprint(old, cluster) !== fingerprint(now, cluster)) return true
   }
   return false
 }
 
-function fingerprint(node: ReportedNode, policy: Policy): string {
+function fingerprint(node: ReportedNode, { policy, observe }: ClusterConfig): string {
   const row = node.observation.outcome.kind === 'answered' ? node.observation.outcome.row : null
   const end = node.sessionEnd
   return JSON.stringify([
     node.class,
     node.ticks >= policy.silentLooks,
-    end && [end.how, end.ageMs >= policy.restartGraceMs, end.ageMs >= policy.holdMs],
+    // The grace is counted in ticks, as the decision table counts it.
+    end && [end.how, end.ticks * observe.urgentIntervalMs >= policy.restartGraceMs],
     row && [
       row.inRecovery,
       row.timeline,

@@ -31,6 +31,7 @@ export type SettleTask = { readonly row: string; readonly reason: string } & (
   | { readonly do: 'fenced'; readonly node: NodeId }
   | { readonly do: 'harmless'; readonly node: NodeId }
   | { readonly do: 'halt' }
+  | { readonly do: 'alarm' }
   | { readonly do: 'follow'; readonly node: NodeId; readonly applicationName: string }
   | { readonly do: 'start'; readonly node: NodeId }
   | { readonly do: 'rejoin'; readonly node: NodeId }
@@ -59,6 +60,11 @@ export const settleRows = [
     id: 'T1',
     when: 'a possible writer is writable on a newer timeline than ours',
     does: 'halt and page: our state may be older than the world',
+  },
+  {
+    id: 'T0',
+    when: 'a standby feeds on a possible writer that only a quorum holds',
+    does: 'the loudest alarm: its commits may return; its power fence goes on',
   },
   {
     id: 'T2',
@@ -110,6 +116,7 @@ export function settleWork(facts: SettleFacts): { tasks: SettleTask[]; left: str
   const left: string[] = []
   for (const [id, status] of Object.entries(facts.state.nodes)) {
     if (id === facts.state.primary) continue
+    tasks.push(...alarms(facts, id, status))
     const task = nodeTask(facts, id, status)
     if (task?.do === 'left') left.push(`${id}: ${task.reason}`)
     else if (task) tasks.push(task)
@@ -170,6 +177,18 @@ function nodeTask(facts: SettleFacts, id: NodeId, status: NodeStatus): NodeAnswe
     return rejoinTask(facts, id, status, streaming, task)
   }
   return followTask(facts, id, streaming, seen, task)
+}
+
+/** S2: until the power fence has evidence, no counted standby may feed the old primary. */
+function alarms(facts: SettleFacts, id: NodeId, status: NodeStatus): SettleTask[] {
+  const row = facts.seen[id]?.row
+  if (status.possibleWriter === null || status.fenced || !row || row.inRecovery) return []
+  const feeds = row.downstream
+    .filter((each) => each.state === 'streaming')
+    .map((each) => each.applicationName)
+  if (feeds.length === 0) return []
+  const reason = `TWO WRITERS POSSIBLE: ${feeds.join(', ')} streams from ${id}, which is out of recovery on timeline ${row.timeline}; stop it by hand if its power fence does not end at once`
+  return [{ row: 'T0', reason, do: 'alarm' }]
 }
 
 /** Does this row show a standby that streams from the recorded primary, on its timeline? */

@@ -1,6 +1,6 @@
 /** One PostgreSQL server on this machine, known by its data directory: whoever started it. */
 import { spawn } from 'node:child_process'
-import { closeSync, fchownSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, fchownSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, DatabaseError } from 'pg'
@@ -40,6 +40,9 @@ const stopSignal = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const satisfies R
 const startDeadlineMs = 30_000
 const stopDeadlineMs = 30_000
 
+/** A standby whose upstream is away may stay before its consistent point for ever: it is up all the same. */
+const patienceMs = 3_000
+
 export class PostgresServer {
   readonly id: string
   readonly address: string
@@ -60,7 +63,7 @@ export class PostgresServer {
     if ((await this.processes()).length === 0) this.#spawn()
     const until = performance.now() + startDeadlineMs
     for (;;) {
-      if (await this.#answers()) return
+      if (await this.#answers(performance.now() > until - startDeadlineMs + patienceMs)) return
       if (performance.now() > until || (await this.#isGone())) {
         throw new Error(`server ${this.id} did not start: ${this.logTail()}`)
       }
@@ -141,7 +144,7 @@ export class PostgresServer {
     return performance.now() - this.#spawnedAt > 1000 && (await this.processes()).length === 0
   }
 
-  async #answers(): Promise<boolean> {
+  async #answers(patienceIsOver: boolean): Promise<boolean> {
     const client = new Client({
       host: this.address,
       port: this.port,
@@ -156,14 +159,13 @@ export class PostgresServer {
       await client.query('select 1')
       return true
     } catch (error) {
-      return error instanceof DatabaseError && error.code === '57P03' && isInRecovery(error)
+      return patienceIsOver && this.#isStandby() && error instanceof DatabaseError && error.code === '57P03'
     } finally {
       client.end().catch(() => {})
     }
   }
-}
 
-/** A standby whose upstream is away may stay before its consistent point for ever: it is up all the same. */
-function isInRecovery(error: DatabaseError): boolean {
-  return /recovery/i.test(error.detail ?? '')
+  #isStandby(): boolean {
+    return existsSync(join(this.dataDirectory, 'standby.signal'))
+  }
 }

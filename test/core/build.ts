@@ -257,7 +257,7 @@ export function plan(changes: Partial<Plan> = {}): Plan {
 const status = (role: 'primary' | 'standby') => ({
   role,
   term: 1,
-  possibleWriter: role === 'primary' ? { term: 1, timeline: 1 } : null,
+  possibleWriter: role === 'primary' ? { term: 1, timeline: 1, synchronous: provable } : null,
   instanceId: null,
   fenced: false,
   rejoin: 'none' as const,

@@ -1,7 +1,7 @@
 /** Points standbys at an upstream, and makes their receivers reconnect. */
 import { freezeName } from '../../core/limits.ts'
 import type { SqlResult } from '../../ports.ts'
-import { formatConninfo, parseConninfo, replaceUpstream } from './conninfo.ts'
+import { formatConninfo, isFrozen, parseConninfo, replaceUpstream } from './conninfo.ts'
 import { isFrozenNow, refuseForeignMark } from './freeze.ts'
 import { type Operator, Refusal } from './operator.ts'
 
@@ -53,11 +53,19 @@ export async function follow(
   return { outcome: 'done', message: `follows ${address}:${port} as ${action.applicationName}` }
 }
 
-/** The server itself starts a new receiver at once: one that streams again shows that its primary lives (S7). */
+/**
+ * Makes the receiver connect anew: one that streams again shows that its primary lives (S7). By a change of the
+ * conninfo that changes nothing else, since a receiver is an auxiliary process: `pg_terminate_backend` answers "is not
+ * a PostgreSQL backend process" (tried on 18.4). The startup process restarts it when the text differs.
+ */
 export async function reconnect(operator: Operator): Promise<SqlResult> {
-  const ended = await operator.change(
-    'select pg_terminate_backend(pid) as ended from pg_stat_wal_receiver where pg_is_in_recovery()',
-  )
-  if (ended.length === 0) throw new Refusal('the node has no WAL receiver')
-  return { outcome: 'done', message: 'the WAL receiver was ended and reconnects' }
+  const view = await operator.view()
+  if (!view.inRecovery) throw new Refusal('the node is out of recovery')
+  refuseForeignMark(operator, view)
+  if (isFrozen(view.conninfo)) throw new Refusal('the node is frozen')
+  const next = parseConninfo(view.conninfo)
+  if (!next.has('host')) throw new Refusal('the node has no upstream')
+  next.set('connect_timeout', next.get('connect_timeout') === '2' ? '3' : '2')
+  await operator.alterSystem({ primary_conninfo: formatConninfo(next) })
+  return { outcome: 'done', message: 'the WAL receiver connects anew' }
 }

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createFixture, deployment, done, engine, eventually, type Fixture } from './support.ts'
+import {
+  createFixture,
+  deployment,
+  done,
+  engine,
+  eventually,
+  type Fixture,
+  killWhenEqual,
+} from './support.ts'
 
 // One cluster, one story: the tests build on each other, and terms only rise.
 let fixture: Fixture
@@ -164,6 +172,18 @@ describe('S4 the order of sessions', { timeout: 60_000 }, () => {
   })
 })
 
+describe('a diverged standby', { timeout: 60_000 }, () => {
+  it('H03b is measured beyond one that was frozen before it', async () => {
+    const behind = done(await fixture.act('b', 3, { do: 'measure' })).measurement
+    await insert('a')
+    const row = await eventually('c is ahead', async () => {
+      const seen = await fixture.probe('c')
+      return seen.positionBytes > (behind?.positionBytes ?? 0) && seen
+    })
+    expect(row.timeline).toBe(behind?.timeline)
+  })
+})
+
 describe('promote', { timeout: 60_000 }, () => {
   const promote = (expectedTimeline = 1) =>
     ({ do: 'promote', expectedTimeline, synchronousStandbyNames: 'ANY 1 ("c")' }) as const
@@ -199,8 +219,12 @@ describe('promote', { timeout: 60_000 }, () => {
   })
 
   it('S9 sets the own list first, promotes, and is done when asked again', async () => {
-    await server('a').kill()
-    done(await fixture.act('b', 4, { do: 'freeze' }))
+    for (const id of ['b', 'c']) {
+      const primaryConninfo = fixture.conninfo('a', id)
+      done(await fixture.act(id, 4, { do: 'unfreeze', primaryConninfo, restoreCommand: '' }))
+    }
+    await killWhenEqual(fixture, 'a', ['b', 'c'])
+    for (const id of ['b', 'c']) done(await fixture.act(id, 4, { do: 'freeze' }))
     expect(done(await fixture.act('b', 4, promote())).timeline).toBe(2)
     expect(done(await fixture.act('b', 4, promote())).timeline).toBe(2)
     const outcome = await engine.probe(fixture.config, fixture.node('b'), {

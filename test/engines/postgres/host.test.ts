@@ -9,7 +9,7 @@ import {
   stopWritesScript,
 } from '../../../functions/engines/postgres/host.ts'
 import { localRoles } from '../../../local/postgres/index.ts'
-import { createFixture, deployment, done, eventually, type Fixture } from './support.ts'
+import { createFixture, deployment, done, eventually, type Fixture, killWhenEqual } from './support.ts'
 
 // One cluster, one story: a switchover begun and undone, a kill, and the way back of the old primary.
 let fixture: Fixture
@@ -99,7 +99,7 @@ describe('rejoin', { timeout: 120_000 }, () => {
   it('S11 a killed primary becomes a standby of the new one: signal, copy, stream on the new timeline', async () => {
     await fixture.servers.query('a', 'create table t as select 1 as n')
     const own = readFileSync(`${server('a').dataDirectory}/postgresql.conf`, 'utf8')
-    await server('a').kill()
+    await killWhenEqual(fixture, 'a', ['b', 'c'])
     for (const id of ['b', 'c']) done(await fixture.act(id, 5, { do: 'freeze' }))
     done(
       await fixture.act('b', 5, {

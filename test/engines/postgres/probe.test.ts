@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SessionEnded } from '../../../functions/ports.ts'
-import { createFixture, done, engine, eventually, type Fixture } from './support.ts'
+import { createFixture, done, engine, eventually, type Fixture, killWhenEqual } from './support.ts'
 
 let fixture: Fixture
 beforeAll(async () => {
@@ -139,11 +139,17 @@ describe('S12 how an open session ended', { timeout: 60_000 }, () => {
     session.close()
   })
 
-  it('H15 immediate stop: told by a notice', async () => {
-    const { ends, session } = await open()
-    await server('a').restart('immediate')
-    expect(await firstEnd(ends)).toEqual({ how: 'told', code: '57P01' })
-    session.close()
+  it('H15 immediate stop: told by a notice, when the backend gets to send it', async () => {
+    // On 18.4 some backends exit without a word; those ends can not be told from a kill, and the hold is for them.
+    for (let tries = 0; tries < 15; tries++) {
+      const { ends, session } = await open()
+      await server('a').restart('immediate')
+      const end = await firstEnd(ends)
+      session.close()
+      if (end.how === 'told') return expect(end.code).toBe('57P01')
+      expect(end).toEqual({ how: 'untold', code: null })
+    }
+    expect.unreachable('no immediate stop was ever told')
   })
 
   it('H15 crash of another backend: told by a notice', async () => {
@@ -184,9 +190,9 @@ describe('S12 how an open session ended', { timeout: 60_000 }, () => {
 
 describe('a frozen standby', { timeout: 60_000 }, () => {
   it('shows by whom, keeps its timeline without a receiver, and is on the new one after a follow', async () => {
+    await killWhenEqual(fixture, 'a', ['b', 'c'])
     done(await fixture.act('b', 3, { do: 'freeze' }))
     done(await fixture.act('c', 3, { do: 'freeze' }))
-    await server('a').kill()
     done(
       await fixture.act('b', 3, { do: 'promote', expectedTimeline: 1, synchronousStandbyNames: 'ANY 1 (c)' }),
     )

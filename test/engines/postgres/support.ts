@@ -121,6 +121,22 @@ export async function eventually<T>(
   }
 }
 
+/**
+ * Kills the primary once the standbys have all the same, so that any of them can follow any other: one that received a
+ * few bytes more would be diverged (which is a test of its own).
+ */
+export async function killWhenEqual(
+  fixture: Fixture,
+  primary: string,
+  standbys: readonly string[],
+): Promise<void> {
+  await eventually('equal standbys', async () => {
+    const rows = await Promise.all([primary, ...standbys].map((id) => fixture.probe(id)))
+    return rows.every((row) => row.positionBytes === rows[0]?.positionBytes)
+  })
+  await fixture.servers.servers.get(primary)?.kill()
+}
+
 export function done(result: SqlResult): Extract<SqlResult, { outcome: 'done' }> {
   if (result.outcome !== 'done') throw new Error(`${result.outcome}: ${result.message}`)
   return result

@@ -1,0 +1,49 @@
+#!/usr/bin/env node
+/**
+ * Starts the CLI. Its source is TypeScript that Node runs as it is (22.18 and newer strip types); an older Node hands
+ * over to the one that the repository brings along, so that `npx understudy` needs no particular Node installed.
+ */
+import { spawn } from 'node:child_process'
+import { realpathSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+function ownNode() {
+  try {
+    const name = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node'
+    return realpathSync(createRequire(import.meta.url).resolve(`node/${name}`))
+  } catch {
+    return undefined
+  }
+}
+
+function handOver(node) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  // A terminal sends Ctrl-C to both; the child decides what it means.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => fail(`${node} could not be started: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    process.exit(code ?? 128 + (constants.signals[signal] ?? 0))
+  })
+}
+
+function fail(message) {
+  process.stderr.write(`understudy: ${message}\n`)
+  process.exit(2)
+}
+
+if (process.features.typescript) {
+  const { main } = await import('./main.ts')
+  process.exitCode = await main(process.argv.slice(2))
+} else {
+  const node = ownNode()
+  if (node === undefined)
+    fail(
+      `Node 22.18 or newer is needed, this is ${process.version}: run \`npm ci\` in the repository, it brings one`,
+    )
+  // The very Node that should run it does not strip types: asking it again would never end.
+  else if (node === realpathSync(process.execPath))
+    fail('type stripping is switched off: remove --no-experimental-strip-types from NODE_OPTIONS')
+  else handOver(node)
+}
