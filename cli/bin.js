@@ -5,9 +5,11 @@
  */
 import { spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import module, { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
+
+const handedOver = 'UNDERSTUDY_HANDED_OVER'
 
 function ownNode() {
   try {
@@ -19,7 +21,10 @@ function ownNode() {
 }
 
 function handOver(node) {
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: 'inherit',
+    env: { ...process.env, [handedOver]: '1' },
+  })
   // A terminal sends Ctrl-C to both; the child decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => fail(`${node} could not be started: ${error.message}`))
@@ -34,16 +39,18 @@ function fail(message) {
 }
 
 if (process.features.typescript) {
+  // Half of the time of a short command is compiling the SDK: kept from run to run, in Node's own place.
+  module.enableCompileCache?.()
   const { main } = await import('./main.ts')
   process.exitCode = await main(process.argv.slice(2))
 } else {
   const node = ownNode()
-  if (node === undefined)
+  // The Node that should run it does not strip types either: asking it again would never end.
+  if (process.env[handedOver])
+    fail('type stripping is switched off: remove --no-experimental-strip-types from NODE_OPTIONS')
+  else if (node === undefined)
     fail(
       `Node 22.18 or newer is needed, this is ${process.version}: run \`npm ci\` in the repository, it brings one`,
     )
-  // The very Node that should run it does not strip types: asking it again would never end.
-  else if (node === realpathSync(process.execPath))
-    fail('type stripping is switched off: remove --no-experimental-strip-types from NODE_OPTIONS')
   else handOver(node)
 }

@@ -56,7 +56,10 @@ function build(action: (command: CliCommand, typed: Command) => Promise<void>): 
     .option('--local', 'the demo that `npm run demo -- --keep` left running on this machine')
     .option('--json', "print the command's result as one line of JSON")
     .option('--by <name>', 'who asks, for the history; default: user@host')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      subcommandTerm: (sub) => `${sub.name()} ${sub.usage().replace('[options]', '')}`.trim(),
+    })
     .addHelpText('after', exitCodes)
     .exitOverride()
   for (const command of cliCommands) {

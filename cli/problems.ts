@@ -35,7 +35,7 @@ export function readRequest(
     ...command.request(typed.options, by),
   })
   const read = commandSchema.safeParse(request)
-  const named = read.success ? [] : problemsOf(read.error).map((problem) => labelled(problem, command))
+  const named = read.success ? [] : problemsOf(read.error).map((problem) => labelled(problem))
   problems.push(
     ...named.filter((problem) => !swallowed.some(([name]) => problem.startsWith(`${flag(name)}:`))),
   )
@@ -56,12 +56,12 @@ function withoutUndefined(record: Record<string, unknown>): Record<string, unkno
 const flag = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 /** `minutes: missing (…)` as the person typed it: `--minutes: missing (…)`. */
-function labelled(problem: string, command: CliCommand): string {
+function labelled(problem: string): string {
   const colon = problem.indexOf(':')
   const [name = ''] = problem.slice(0, colon).split('.')
   const rest = problem.slice(colon + 1).trim()
   if (name !== 'cluster') return `${flag(name)}: ${rest}`
   return rest.startsWith('missing')
-    ? `<cluster>: missing; \`understudy status\` lists the clusters (for example: ${command.example})`
+    ? '<cluster>: missing; `understudy status` lists the clusters'
     : `<cluster>: ${rest}`
 }

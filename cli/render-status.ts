@@ -118,7 +118,7 @@ function seenAs({ reports }: ClusterStatus, id: string): string {
   const [only] = classes
   if (only === undefined) return 'no report'
   if (classes.length === 1) return only[0]
-  return classes.map(([seen, observers]) => `${seen}: ${observers.join(',')}`).join('  ')
+  return classes.map(([seen, observers]) => `${seen}: ${observers.join(',')}`).join('; ')
 }
 
 function youngestRow({ reports }: ClusterStatus, id: string): ProbeRow | null {

@@ -7,16 +7,14 @@ import { createHash } from 'node:crypto'
 import { MetricUnit } from '@aws-lambda-powertools/metrics'
 import type { DynamoDBStreamEvent } from 'aws-lambda'
 import { clustersOf } from './aws/stream.ts'
-import { systemClock } from './clock.ts'
 import type { FleetDocument } from './config.ts'
 import { type Assessment, assess as assessCluster } from './core/assess.ts'
 import { firstFleet, isFailingOver, nextFleet } from './core/fleet.ts'
 import type { ClusterConfig, ClusterState, Fleet, Issue } from './core/types.ts'
 import { executionName, type WorkflowInput } from './core/workflow.ts'
-import { entry, logger, metrics } from './entry.ts'
+import { entry, logger, metrics, portsOf, warmPorts } from './entry.ts'
 import { fleetMetrics } from './metrics.ts'
 import type { Ports, Read } from './ports.ts'
-import { createPorts } from './runtime.ts'
 
 /**
  * Why assess runs: a minute tick with the scheduler's time, or hints. A cluster that is `woken` (by its own state, or
@@ -33,7 +31,6 @@ interface World {
 
 /** Assesses each cluster on its own: what goes wrong with one does not stop the others (H23). */
 export async function assess(world: World, trigger: Trigger): Promise<Record<string, string>> {
-  const before = await readFleet(world.ports)
   const wanted =
     trigger.kind === 'tick'
       ? world.fleet.clusters
@@ -42,7 +39,7 @@ export async function assess(world: World, trigger: Trigger): Promise<Record<str
   await Promise.all(
     wanted.map(async (cluster) => {
       try {
-        results[cluster.id] = await assessOne(world, cluster, trigger, before)
+        results[cluster.id] = await assessOne(world, cluster, trigger)
       } catch (error) {
         world.ports.logger.error('a cluster could not be assessed', {
           cluster: cluster.id,
@@ -52,24 +49,24 @@ export async function assess(world: World, trigger: Trigger): Promise<Record<str
       }
     }),
   )
-  if (trigger.kind === 'tick') await writeTick(world, trigger.eventMs, before)
+  if (trigger.kind === 'tick') await writeTick(world, trigger.eventMs)
   return results
 }
 
-async function assessOne(
-  world: World,
-  cluster: ClusterConfig,
-  trigger: Trigger,
-  fleet: Fleet | null,
-): Promise<string> {
+async function assessOne(world: World, cluster: ClusterConfig, trigger: Trigger): Promise<string> {
   const { store } = world.ports
-  const [state, reports, issues] = await Promise.all([
-    store.readState(cluster.id),
+  const state = await store.readState(cluster.id)
+  // A report changes nothing about an operation under way: its steps look for themselves.
+  const underWay =
+    state.kind === 'found' && (state.value.phase === 'confirming' || isFailingOver(state.value.phase))
+  if (underWay && trigger.kind === 'hint' && !trigger.woken.includes(cluster.id)) return 'under way'
+  const found = state.kind === 'found' ? state.value : null
+  const [fleet, reports, issues, approval] = await Promise.all([
+    readFleet(world.ports),
     store.readReports(cluster.id),
     store.readIssues(cluster.id),
+    found ? store.readApproval(cluster.id, found.term + 1) : null,
   ])
-  const found = state.kind === 'found' ? state.value : null
-  const approval = found ? await store.readApproval(cluster.id, found.term + 1) : null
   const input = {
     deployment: world.fleet.deployment,
     cluster,
@@ -94,9 +91,9 @@ async function assessOne(
   ) {
     assessment = assessCluster({ ...input, fleet: { ...calm, ...(await othersInTrouble(world, cluster)) } })
   }
-  await updateIssues(world.ports, cluster.id, issues, assessment)
   const { decision } = assessment
   if (decision.action === 'start' && found) await start(world.ports, found, reports, assessment)
+  await updateIssues(world.ports, cluster.id, issues, assessment)
   logger.info(`${decision.row}: ${decision.reason}`, { cluster: cluster.id, action: decision.action })
   return `${decision.row} ${decision.action}`
 }
@@ -185,7 +182,8 @@ async function readFleet(ports: Ports): Promise<Fleet | null> {
   return read.kind === 'found' ? read.value : null
 }
 
-async function writeTick({ ports, fleet }: World, eventMs: number, before: Fleet | null): Promise<void> {
+async function writeTick({ ports, fleet }: World, eventMs: number): Promise<void> {
+  const before = await readFleet(ports)
   const reads = await Promise.all(fleet.clusters.map((cluster) => ports.store.readState(cluster.id)))
   const states = reads
     .filter((read): read is Extract<Read<ClusterState>, { kind: 'found' }> => read.kind === 'found')
@@ -232,14 +230,12 @@ export function triggerOf(event: unknown, fleet: FleetDocument): Trigger {
   return { kind: 'tick', eventMs }
 }
 
-export const handler = entry('assess', async (event: unknown, { fleet, clients, lambda }) => {
-  const ports = createPorts({
-    clients,
-    fleet,
-    clock: systemClock,
-    logger,
-    remainingMs: () => lambda.getRemainingTimeInMillis(),
-  })
-  const assessed = await assess({ ports, fleet }, triggerOf(event, fleet))
-  return { assessed, batchItemFailures: [] as { itemIdentifier: string }[] }
-})
+export const handler = entry(
+  'assess',
+  async (event: unknown, surroundings) => {
+    const { fleet } = surroundings
+    const assessed = await assess({ ports: portsOf(surroundings), fleet }, triggerOf(event, fleet))
+    return { assessed, batchItemFailures: [] as { itemIdentifier: string }[] }
+  },
+  (surroundings) => warmPorts(portsOf(surroundings), surroundings.fleet, ['reports']),
+)

@@ -1,14 +1,12 @@
 /** command: what operators ask for, and the workflow's way out. Bad input gets one error that lists everything wrong. */
 
-import { systemClock } from './clock.ts'
 import { adopt } from './commands/adopt.ts'
 import { acknowledge, approve, halt, pause, resume } from './commands/control.ts'
 import { explain, status } from './commands/inspect.ts'
 import { startByHand } from './commands/start.ts'
 import type { CommandWorld } from './commands/world.ts'
-import { entry, logger } from './entry.ts'
+import { entry, portsOf } from './entry.ts'
 import { Refused, StoreUnavailable, Superseded } from './operation.ts'
-import { createPorts } from './runtime.ts'
 import { type Command, commandSchema, problemsOf } from './schemas.ts'
 
 /** What every command answers: done with what it found or did, or refused with every reason. */
@@ -66,15 +64,8 @@ function carryOut(world: CommandWorld, asked: Command): Promise<CommandResult> {
   }
 }
 
-export const handler = entry<unknown, CommandResult>('command', async (event, { fleet, clients, lambda }) => {
-  const ports = createPorts({
-    clients,
-    fleet,
-    clock: systemClock,
-    logger,
-    remainingMs: () => lambda.getRemainingTimeInMillis(),
-  })
-  const result = await command({ ports, fleet }, event)
+export const handler = entry<unknown, CommandResult>('command', async (event, surroundings) => {
+  const result = await command({ ports: portsOf(surroundings), fleet: surroundings.fleet }, event)
   // The workflow's Retry must see that a halt did not come about.
   if (result.outcome === 'refused' && (event as { command?: unknown }).command === 'halt')
     throw new Error(result.reasons.join('; '))

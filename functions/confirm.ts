@@ -19,6 +19,9 @@ import { checkSwitchover } from './switchover.ts'
 /** Tries to lift a freeze or a write-stop before a person is asked, or settle goes on with it. */
 const liftPatience = 8
 
+/** At least this long between two looks, so that a stream has time to show progress. */
+const betweenLooksMs = 100
+
 /** Looks of one invocation are asked for during at most this long; then the step comes back. */
 const judgeMs = 8_000
 
@@ -198,6 +201,7 @@ async function judged(
   const { ports, cluster, state } = operation
   const plan = planOf(state)
   const reports = await readableReports(context)
+  const alreadyHeldMs = heldBefore(context, state.primary, reports)
   const rounds: (readonly Look[])[] = []
   const startedMs = ports.clock.monotonicMs()
   let streamsAsked = false
@@ -214,7 +218,7 @@ async function judged(
       reports,
       counts: plan.looks,
       manual: !plan.automatic,
-      heldMs: lastStartMs - startedMs,
+      heldMs: alreadyHeldMs + lastStartMs - startedMs,
       streamsAsked,
       lookIntervalMs: cluster.observe.urgentIntervalMs,
     })
@@ -225,9 +229,22 @@ async function judged(
     } else if (verdict.verdict !== 'wait' || usedMs > judgeMs) return { verdict, looks }
     if (usedMs > 2 * judgeMs) return { verdict: { ...verdict, verdict: 'wait' }, looks }
     // The first pause is the hold (S12), so that a death is judged as soon as it has lasted long enough.
-    const pauseMs = rounds.length === 1 ? cluster.policy.holdMs : cluster.observe.urgentIntervalMs
+    const pauseMs =
+      rounds.length === 1
+        ? Math.max(cluster.policy.holdMs - alreadyHeldMs, betweenLooksMs)
+        : cluster.observe.urgentIntervalMs
     await ports.clock.sleep(Math.max(0, lastStartMs + pauseMs - ports.clock.monotonicMs()))
   }
+}
+
+/**
+ * The hold counts from when the sessions ended (S12). An age that stands in a report was true when it was written, so
+ * it is at least that old by now; what a majority says counts, and the least of it.
+ */
+function heldBefore(context: StepContext, primary: NodeId, reports: ReadonlyMap<string, Report>): number {
+  const ends = [...reports.values()].flatMap((report) => report.nodes[primary]?.sessionEnd ?? [])
+  const ages = ends.filter((end) => end.how === 'untold').map((end) => end.ageMs)
+  return ages.length < majority(context.observers.length) ? 0 : Math.min(...ages)
 }
 
 async function readableReports(context: StepContext): Promise<ReadonlyMap<string, Report>> {

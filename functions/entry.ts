@@ -37,13 +37,21 @@ export const metrics = new Metrics({
 /** What is made once per sandbox and kept between invocations. */
 let clients: Clients | undefined
 
+export interface Surroundings {
+  readonly lambda: Context
+  readonly fleet: FleetDocument
+  readonly clients: Clients
+}
+
 /**
- * Wraps a function body. `{"warmup": true}` loads everything and does nothing: a failover meets no cold start.
+ * Wraps a function body. `{"warmup": true}` runs `warm` instead of it, which reads what the body would read and changes
+ * nothing: a failover meets neither a cold start nor a connection that has yet to be made.
  * Requests still under way when the body ends, however it ends, are aborted.
  */
 export function entry<I, O>(
   name: FunctionName,
-  body: (event: I, context: { lambda: Context; fleet: FleetDocument; clients: Clients }) => Promise<O>,
+  body: (event: I, surroundings: Surroundings) => Promise<O>,
+  warm: (surroundings: Surroundings) => Promise<unknown> = async () => undefined,
 ) {
   return middy<I, O | { warm: true }, Error, Context>()
     .use(injectLambdaContext(powertools, { resetKeys: true }))
@@ -51,9 +59,10 @@ export function entry<I, O>(
       const fleet = loadConfig()
       clients ??= createClients()
       powertools.appendKeys({ function: name })
-      if (isWarmup(event)) return { warm: true as const }
       try {
-        return await body(event, { lambda, fleet, clients })
+        if (!isWarmup(event)) return await body(event, { lambda, fleet, clients })
+        await warm({ lambda, fleet, clients })
+        return { warm: true as const }
       } finally {
         clients.inFlight.abort()
         if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics()
@@ -63,6 +72,33 @@ export function entry<I, O>(
 
 const isWarmup = (event: unknown): boolean =>
   typeof event === 'object' && event !== null && (event as { warmup?: unknown }).warmup === true
+
+/** What a function touches of the world, read once per warm-up. */
+export type Warmth = 'reports' | 'look' | 'fence' | 'endpoint'
+
+/** Reads what a step will read, of one cluster, whose answers do not matter. Never throws: the step itself will say. */
+export async function warmPorts(ports: Ports, fleet: FleetDocument, what: readonly Warmth[]): Promise<void> {
+  const [cluster] = fleet.clusters
+  const [node] = cluster?.nodes ?? []
+  if (cluster === undefined || node === undefined) return
+  const reads: Record<Warmth, () => Promise<unknown>> = {
+    reports: () => ports.store.readReports(cluster.id),
+    look: () =>
+      ports.functions.look({
+        cluster: cluster.id,
+        lookId: ports.newId(),
+        writeProbeOn: null,
+        endpoint: false,
+      }),
+    fence: () => ports.fence.observe(node.region, [node.instanceId]),
+    endpoint: () => ports.endpoint.read(cluster),
+  }
+  await Promise.allSettled([
+    ports.store.readState(cluster.id),
+    ports.store.readFleet(),
+    ...what.map((each) => reads[each]()),
+  ])
+}
 
 /** What a step knows of where and for whom it runs. */
 export interface StepContext {
@@ -126,18 +162,33 @@ export async function runStep(
   return result
 }
 
+const warmthOf: Readonly<Record<WorkflowStep, readonly Warmth[]>> = {
+  confirm: ['reports', 'look'],
+  fence: ['fence', 'look'],
+  promote: ['fence'],
+  repoint: ['endpoint', 'look'],
+  settle: ['endpoint', 'fence', 'look'],
+}
+
 export function stepEntry(
   step: WorkflowStep,
   body: (context: StepContext, input: WorkflowInput) => Promise<StepResult>,
 ) {
-  return entry<unknown, StepResult>(step, (event, { lambda, fleet, clients }) => {
-    const ports = createPorts({
-      clients,
-      fleet,
-      clock: systemClock,
-      logger,
-      remainingMs: () => lambda.getRemainingTimeInMillis(),
-    })
-    return runStep(event, step, body, { ports, fleet })
+  return entry<unknown, StepResult>(
+    step,
+    (event, surroundings) =>
+      runStep(event, step, body, { ports: portsOf(surroundings), fleet: surroundings.fleet }),
+    (surroundings) => warmPorts(portsOf(surroundings), surroundings.fleet, warmthOf[step]),
+  )
+}
+
+/** The ports of this invocation. */
+export function portsOf({ clients, fleet, lambda }: Surroundings): Ports {
+  return createPorts({
+    clients,
+    fleet,
+    clock: systemClock,
+    logger,
+    remainingMs: () => lambda.getRemainingTimeInMillis(),
   })
 }

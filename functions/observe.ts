@@ -146,7 +146,7 @@ class Loop {
     this.at.ticks++
   }
 
-  /** Writes when something changed, at the heartbeat, and while there is trouble, so that ages stay fresh (S10). */
+  /** Writes when something changed and at the heartbeat. */
   private async report(): Promise<'overtaken' | 'ok'> {
     const { clock, store, observer, token, holder } = this.world
     // A new invocation first sees for itself as much as a verdict needs; until then its predecessor speaks.
@@ -156,7 +156,9 @@ class Loop {
     const canary = this.canaryAnswered
     const changed = reportChanged(this.written, { nodes, canary }, this.cluster)
     const due = nowMs - this.at.writtenMs >= this.cluster.observe.heartbeatMs
-    if (!changed && !due && !troubled(nodes)) return 'ok'
+    // A bounded loss is computed from ages, which must be fresh when they are asked for (S10).
+    const ages = this.cluster.policy.loss.mode === 'bounded' && troubled(nodes)
+    if (!changed && !due && !ages) return 'ok'
     const report: Report = {
       cluster: this.cluster.id,
       observer,

@@ -6,7 +6,7 @@ import { systemClock } from './clock.ts'
 import type { FleetDocument } from './config.ts'
 import type { ClusterConfig } from './core/types.ts'
 import { createEngines } from './engines/index.ts'
-import { entry } from './entry.ts'
+import { entry, type Surroundings } from './entry.ts'
 import { clusterOf } from './look.ts'
 import { Superseded } from './operation.ts'
 import type { Engine, OperateRequest, SqlResult, Store } from './ports.ts'
@@ -54,13 +54,24 @@ async function notMine(world: OperateWorld, request: OperateRequest): Promise<st
 const secrets = createSecrets()
 const engines = createEngines({ clock: systemClock, password: (id) => secrets.password(id) })
 
-export const handler = entry<unknown, SqlResult>('operate', (event, { fleet, clients }) =>
-  operate(
-    {
-      fleet,
-      store: createDynamoStore({ client: clients.dynamo, table: required('UNDERSTUDY_TABLE') }),
-      engine: engines.of,
-    },
-    operateRequestSchema.parse(event),
-  ),
+const worldOf = ({ fleet, clients }: Surroundings): OperateWorld => ({
+  fleet,
+  store: createDynamoStore({ client: clients.dynamo, table: required('UNDERSTUDY_TABLE') }),
+  engine: engines.of,
+})
+
+export const handler = entry<unknown, SqlResult>(
+  'operate',
+  (event, surroundings) => operate(worldOf(surroundings), operateRequestSchema.parse(event)),
+  async (surroundings) => {
+    // A probe, as the observers make it: a session of the operator role would end those of a running operation.
+    const [cluster] = surroundings.fleet.clusters
+    if (cluster === undefined) return
+    const { store, engine } = worldOf(surroundings)
+    const options = { timeoutMs: cluster.observe.probeTimeoutMs, writeProbe: false }
+    await Promise.allSettled([
+      store.readState(cluster.id),
+      ...cluster.nodes.map((node) => engine(cluster).probe(cluster, node, options)),
+    ])
+  },
 )

@@ -111,7 +111,7 @@ export class Operation {
 
   private async store(change: (state: ClusterState) => ClusterState, again = true): Promise<void> {
     const next = change(this.current)
-    const outcome = await this.ports.store.writeState(next, this.current.version, this.current.lastEvent)
+    const outcome = await this.ports.store.writeState(next, this.current)
     if (outcome === 'unknown')
       throw new StoreUnavailable('the table did not say whether the state was written')
     if (outcome === 'written') {

@@ -37,15 +37,18 @@ export type { Read } from './core/types.ts'
  */
 export type WriteOutcome = 'written' | 'lost' | 'unknown'
 
+/** What a write needs of the state before it. */
+export type PreviousState = Pick<ClusterState, 'version' | 'wake' | 'lastEvent'>
+
 export interface Store {
   /** Strongly consistent. */
   readState(cluster: string): Promise<Read<ClusterState>>
   /**
-   * Writes `next` (whose version is `expectedVersion + 1`; 0 means: the item must not exist) on condition that the
-   * stored version is `expectedVersion`. Stores the previous state's `lastEvent` in the history first when it is
-   * missing there. A refused condition whose item is the very one that was to be written counts as written.
+   * Writes `next`, whose version is one above that of `previous`, on condition that the stored version is that of
+   * `previous` (null: that the item does not exist). Stores the previous state's `lastEvent` in the history first. A
+   * refused condition whose item is the very one that was to be written counts as written.
    */
-  writeState(next: ClusterState, expectedVersion: number, previousEvent: Event | null): Promise<WriteOutcome>
+  writeState(next: ClusterState, previous: PreviousState | null): Promise<WriteOutcome>
   readReports(cluster: string): Promise<ReadonlyMap<ObserverId, Read<Report>>>
   /** Conditional on `stored.token <= report.token`: `lost` means overtaken by a newer invocation. */
   writeReport(report: Report): Promise<WriteOutcome>

@@ -13,9 +13,9 @@ import { listForTarget, parseSynchronousNames } from './core/synchronous.ts'
 import type { Evidence, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { freezeAll, quorumFor, requestStops, stoppedEvidence } from './fence.ts'
-import { done, Operation, StoreUnavailable, Superseded, waiting } from './operation.ts'
-import { approvalOf, assertPhase, planOf } from './step.ts'
+import { freezeAll, quorumFor, stoppedEvidence } from './fence.ts'
+import { done, Operation, waiting } from './operation.ts'
+import { approvalOf, assertPhase, nodeOf, planOf } from './step.ts'
 import { frozenPrimary } from './switchover.ts'
 
 /** After this many returns without a promotion the target is doubted: confirm looks at it in a new term. */
@@ -34,7 +34,7 @@ export async function promote(context: StepContext, input: WorkflowInput): Promi
       return waiting(input, 'promote', `the fence does not hold any more: ${missing.join('; ')}`)
     }
   }
-  return promoteTarget(context, operation, input)
+  return promoteTarget(operation, input)
 }
 
 /** Reads the evidence again, measures, ranks, and records the target; a result only when it can not go on. */
@@ -43,11 +43,13 @@ async function choose(
   operation: Operation,
   input: WorkflowInput,
 ): Promise<StepResult | undefined> {
-  const missing = await missingEvidence(operation, null)
+  const [missing, approval] = await Promise.all([
+    missingEvidence(operation, null),
+    approvalOf(operation.ports, operation.state.cluster, operation.state.term),
+  ])
   if (missing.length > 0)
     return waiting(input, 'promote', `the fence does not hold any more: ${missing.join('; ')}`)
   const plan = planOf(operation.state)
-  const approval = await approvalOf(operation.ports, operation.state.cluster, operation.state.term)
   const ranking = rank({
     cluster: context.cluster,
     state: operation.state,
@@ -71,21 +73,22 @@ async function recordTarget(
   target: NodeId,
 ): Promise<void> {
   const { state } = operation
+  const possibleWriter = {
+    term: state.term,
+    timeline: plan.fromTimeline,
+    synchronous: listOf(operation, plan, target).set,
+  }
   await operation.write(
     {
-      plan: { ...plan, target, targetPositionBytes: ranking.positionBytes, loss: ranking.loss },
+      plan: {
+        ...plan,
+        target,
+        targetPositionBytes: ranking.positionBytes,
+        loss: ranking.loss,
+        fenceRequested: [...plan.fenceRequested, ...heldByQuorum(plan, state.term, target)],
+      },
       // The same write makes the target a possible writer: from here on nobody may promote without evidence against it.
-      nodes: withNodes(state, {
-        [target]: {
-          role: 'target',
-          term: state.term,
-          possibleWriter: {
-            term: state.term,
-            timeline: plan.fromTimeline,
-            synchronous: listOf(operation, plan, target).set,
-          },
-        },
-      }),
+      nodes: withNodes(state, { [target]: { role: 'target', term: state.term, possibleWriter } }),
     },
     {
       kind: 'target',
@@ -93,7 +96,16 @@ async function recordTarget(
       message: `${target} at ${formatLsn(ranking.positionBytes ?? 0)}: ${ranking.reason}`,
       facts: { passedOver: ranking.passedOver, loss: ranking.loss, positions: measurementsOf(plan) },
     },
+    { open: true },
   )
+}
+
+/** Writers that only a quorum holds: their power fence is asked for as soon as the target is recorded (S2). */
+function heldByQuorum(plan: Plan, term: number, target: NodeId): NodeId[] {
+  return plan.evidence
+    .filter((each) => each.kind === 'quorum' && each.node !== target && each.term === term)
+    .map((each) => each.node)
+    .filter((node) => !plan.fenceRequested.includes(node))
 }
 
 async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ranking): Promise<StepResult> {
@@ -116,18 +128,14 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
   return waiting(input, 'promote', `${ranking.row}: ${message}`)
 }
 
-async function promoteTarget(
-  context: StepContext,
-  operation: Operation,
-  input: WorkflowInput,
-): Promise<StepResult> {
+async function promoteTarget(operation: Operation, input: WorkflowInput): Promise<StepResult> {
   const plan = planOf(operation.state)
   const target = plan.target
   if (target === null) throw new Error('promoting without a target')
   const list = listOf(operation, plan, target)
   // A quorum holds the old primary only while it is watched; the power fence is asked for as soon as the target is
   // recorded, beside the promotion, and settle insists on it (S2). What comes of it does not delay the writes.
-  const fencing = requestPowerBehindQuorum(context, operation, plan)
+  const fencing = requestPowerBehindQuorum(operation, plan)
   const result = await operation.sql(target, {
     do: 'promote',
     expectedTimeline: plan.fromTimeline,
@@ -237,24 +245,24 @@ async function follow(operation: Operation, plan: Plan, target: NodeId, list: Ta
   return results.flat()
 }
 
-/** The intent is written with the others' acts still to come, so this never throws: settle finds what is missing. */
-async function requestPowerBehindQuorum(
-  context: StepContext,
-  operation: Operation,
-  plan: Plan,
-): Promise<void> {
-  const behind = plan.evidence
-    .filter(
-      (each) => each.kind === 'quorum' && each.node !== plan.target && each.term === operation.state.term,
-    )
-    .map((each) => each.node)
-    .filter((node) => !plan.fenceRequested.includes(node))
-  if (behind.length === 0) return
+/**
+ * Beside the promotion, whose write recorded the intent. What comes of it does not delay the writes, so it never
+ * throws: settle reads the instances and asks again.
+ */
+async function requestPowerBehindQuorum(operation: Operation, plan: Plan): Promise<void> {
+  const held = plan.evidence.filter(
+    (each) => each.kind === 'quorum' && plan.fenceRequested.includes(each.node),
+  )
   try {
-    await requestStops(operation, behind)
+    await operation.assertMine()
+    await Promise.all(
+      held.map(async ({ node }) => {
+        const instanceId = operation.state.nodes[node]?.instanceId
+        if (instanceId) await operation.ports.fence.stop(nodeOf(operation, node).region, instanceId)
+      }),
+    )
   } catch (error) {
-    if (error instanceof Superseded || error instanceof StoreUnavailable) throw error
-    context.ports.logger.warn('the power fence behind the quorum could not be requested', {
+    operation.ports.logger.warn('the power fence behind the quorum could not be requested', {
       error: String(error),
     })
   }

@@ -4,11 +4,9 @@
  */
 import type { DynamoDBBatchResponse, DynamoDBStreamEvent } from 'aws-lambda'
 import { imagesOf, type StateImages } from './aws/stream.ts'
-import { systemClock } from './clock.ts'
 import { isNotable } from './core/events.ts'
-import { entry, logger } from './entry.ts'
+import { entry, portsOf } from './entry.ts'
 import type { Ports } from './ports.ts'
-import { createPorts } from './runtime.ts'
 
 /** Resolves to the records to be delivered again: those whose event could not be stored or told. */
 export async function record(
@@ -19,9 +17,9 @@ export async function record(
   for (const { sequenceNumber, before, after } of images) {
     if (after === null) continue
     try {
+      if (!isNew(before, after)) continue
       await ports.store.appendEvent(after.cluster, after.lastEvent)
-      if (isNew(before, after) && isNotable(after.lastEvent.kind))
-        await ports.notifier.notify(after.cluster, after.lastEvent)
+      if (isNotable(after.lastEvent.kind)) await ports.notifier.notify(after.cluster, after.lastEvent)
     } catch (error) {
       ports.logger.error('an event was not recorded', { cluster: after.cluster, error: String(error) })
       failed.push(sequenceNumber)
@@ -39,15 +37,8 @@ function isNew(before: StateImages['before'], after: NonNullable<StateImages['af
 
 export const handler = entry<DynamoDBStreamEvent, DynamoDBBatchResponse>(
   'record',
-  async (event, { fleet, clients, lambda }) => {
-    const ports = createPorts({
-      clients,
-      fleet,
-      clock: systemClock,
-      logger,
-      remainingMs: () => lambda.getRemainingTimeInMillis(),
-    })
-    const failed = await record(ports, imagesOf(event))
+  async (event, surroundings) => {
+    const failed = await record(portsOf(surroundings), imagesOf(event))
     return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) }
   },
 )

@@ -11,6 +11,7 @@ import type { ClusterState, Look, NodeConfig } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, refused, StoreUnavailable, waiting } from './operation.ts'
+import type { EndpointRecords } from './ports.ts'
 import { followLeft } from './settle.ts'
 import { assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
@@ -29,9 +30,9 @@ export async function repoint(context: StepContext, input: WorkflowInput): Promi
     throw error
   }
   assertPhase(operation, input, 'repointing')
-  await operation.beat()
+  const [records] = await Promise.all([context.ports.endpoint.read(context.cluster), operation.beat()])
   const target = nodeOf(context, operation.state.primary)
-  const moved = await moveName(context, operation.state, target)
+  const moved = await moveName(context, operation.state, target, records)
   if (moved.outcome === 'superseded') return refused(input, [moved.message])
   if (moved.outcome !== 'done') return blocked(operation, input, moved.message)
   const inSync = moved.changeId === null || (await synced(context, moved.changeId))
@@ -99,11 +100,16 @@ type Moved =
 type Token = Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>
 
 /** Compare and swap until the name carries this term and this target, or somebody newer wrote it. */
-export async function moveName(context: StepContext, token: Token, target: NodeConfig): Promise<Moved> {
+export async function moveName(
+  context: StepContext,
+  token: Token,
+  target: NodeConfig,
+  first?: EndpointRecords,
+): Promise<Moved> {
   const { ports, cluster } = context
   let last = ''
   for (let tries = 0; tries < swapsMost; tries++) {
-    const records = await ports.endpoint.read(cluster)
+    const records = (tries === 0 ? first : undefined) ?? (await ports.endpoint.read(cluster))
     const dnsNames = Object.fromEntries(cluster.nodes.map((node) => [node.id, node.dnsName]))
     const decision = decideEndpoint(
       endpointFacts(token, records, {

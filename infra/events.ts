@@ -80,7 +80,11 @@ function addInstanceEvents(scope: Construct, config: FleetDocument, functions: F
       eventPattern: {
         source: ['aws.ec2'],
         detailType: ['EC2 Instance State-change Notification'],
-        detail: { 'instance-id': group.map(({ instanceId }) => instanceId) },
+        // The ends of a change are what settle waits for; its beginnings tell nothing that can be acted upon.
+        detail: {
+          'instance-id': group.map(({ instanceId }) => instanceId),
+          state: ['running', 'stopped', 'terminated'],
+        },
       },
       targets: [
         new targets.LambdaFunction(functions.assess, {

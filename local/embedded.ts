@@ -121,15 +121,25 @@ export class Embedded {
     })
   }
 
-  /** On AWS the functions are kept warm by a rule; here before the first fault. */
+  /**
+   * On AWS a rule keeps the functions warm; here they are warmed before the first fault: as many environments of each
+   * as a failover uses at once, by the same call.
+   */
   async #warm(): Promise<void> {
-    const counts: Record<string, number> = { operate: 3, assess: 3 }
+    const atOnce: Record<string, number> = { operate: 3, assess: 3, record: 2 }
+    const names = this.aws.deployment.functions.map((fn) => fn.name).filter((name) => !/-observe-/.test(name))
     await Promise.all(
-      this.aws.deployment.functions.map((fn) => {
-        const kind = fn.name.replace(/^understudy-/, '')
-        return this.aws.lambda.prewarm(fn.name, counts[kind] ?? 1)
+      names.map(async (name) => {
+        const count = atOnce[name.replace(/^understudy-/, '')] ?? 1
+        await this.aws.lambda.prewarm(name, count)
       }),
     )
+    for (let round = 0; round < 3; round++) {
+      for (const name of names) {
+        const count = atOnce[name.replace(/^understudy-/, '')] ?? 1
+        await Promise.all(Array.from({ length: count }, () => this.aws.lambda.invoke(name, { warmup: true })))
+      }
+    }
   }
 
   async #adopt(): Promise<void> {
@@ -235,7 +245,7 @@ function localConfig(
           ...options.policy,
         },
         // Loopback answers within a millisecond; half a second of silence is long here.
-        observe: { intervalMs: 500, urgentIntervalMs: 150, probeTimeoutMs: 400 },
+        observe: { intervalMs: 500, urgentIntervalMs: 250, probeTimeoutMs: 400 },
         connection: {
           database: 'postgres',
           observerUser: localRoles.observer,

@@ -11,20 +11,9 @@ import { SFNClient } from '@aws-sdk/client-sfn'
 import { SNSClient } from '@aws-sdk/client-sns'
 import { SSMClient } from '@aws-sdk/client-ssm'
 import { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb'
+import { timeouts } from './timeouts.ts'
 
-/**
- * Without `throwOnRequestTimeout` the SDK only logs when `requestTimeout` passes, and waits on without end; and
- * `connectionTimeout` does not help against a peer that accepts and is silent. `requestTimeout` ends with the headers of
- * the answer; a body that stalls is ended by `socketTimeout`.
- */
-export function timeouts(requestTimeoutMs: number) {
-  return {
-    connectionTimeout: 1_000,
-    requestTimeout: requestTimeoutMs,
-    throwOnRequestTimeout: true,
-    socketTimeout: requestTimeoutMs,
-  }
-}
+export { timeouts }
 
 /** Tries × time-out of one request, plus back-off, stay below the 20 s within which a beat must be bumped. */
 const requestMs = 3_000

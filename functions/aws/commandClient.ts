@@ -4,8 +4,8 @@
  */
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { functionTimeoutSeconds } from '../core/limits.ts'
-import { timeouts } from './clients.ts'
 import { failureOf } from './errors.ts'
+import { timeouts } from './timeouts.ts'
 
 /** Above the function's own time-out, so that an answer that was given is also heard. */
 const deadlineMs = functionTimeoutSeconds.command * 1_000 + 5_000

@@ -64,8 +64,6 @@ type PutOutcome =
 
 export function createDynamoStore(options: { client: DynamoDBDocumentClient; table: string }): Store {
   const { client, table } = options
-  /** `wake` of the state last seen per cluster, by its version: whether it rose in the next write. */
-  const wakes = new Map<string, { readonly version: number; readonly wake: number }>()
 
   async function get(key: Key): Promise<Item | undefined> {
     const answer = await client.send(new GetCommand({ TableName: table, Key: key, ConsistentRead: true }))
@@ -158,23 +156,17 @@ export function createDynamoStore(options: { client: DynamoDBDocumentClient; tab
 
   return {
     async readState(cluster) {
-      const found = await read(stateKey(cluster), stateSchema, { cluster })
-      if (found.kind === 'found') wakes.set(cluster, { version: found.value.version, wake: found.value.wake })
-      return found
+      return read(stateKey(cluster), stateSchema, { cluster })
     },
 
-    async writeState(next, expectedVersion, previousEvent) {
-      const seen = wakes.get(next.cluster)
-      const before = expectedVersion === 0 ? 0 : seen?.version === expectedVersion ? seen.wake : undefined
-      // Unknown before: wake assess rather than not; it is a hint, and everything is read again.
+    async writeState(next, previous) {
       const item = toItem(stateKey(next.cluster), stateSchema, next, {
-        wakeNow: before === undefined || next.wake > before,
+        wakeNow: next.wake > (previous?.wake ?? 0),
       })
-      if (previousEvent !== null && (await keepEvent(next.cluster, previousEvent)) === 'unknown')
-        return 'unknown'
-      const outcome = await writeVersioned(item, expectedVersion)
-      if (outcome === 'written') wakes.set(next.cluster, { version: next.version, wake: next.wake })
-      return outcome
+      // A beat leaves `lastEvent` as it is: whoever wrote it stored the event before.
+      const unstored = previous !== null && previous.lastEvent.version === previous.version
+      if (unstored && (await keepEvent(next.cluster, previous.lastEvent)) === 'unknown') return 'unknown'
+      return writeVersioned(item, previous?.version ?? 0)
     },
 
     async readReports(cluster) {

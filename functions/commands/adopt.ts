@@ -75,7 +75,7 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
     },
     previous,
   })
-  const outcome = await store.writeState(state, previous?.version ?? 0, previous?.lastEvent ?? null)
+  const outcome = await store.writeState(state, previous)
   if (outcome === 'unknown') throw new StoreUnavailable('the table did not say whether the state was written')
   if (outcome === 'lost') throw new Superseded('the state was written meanwhile')
   const answer = await pointName(world, cluster, state, records)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { documentClient, InFlight } from '../../functions/aws/clients.ts'
 import { createDynamoStore } from '../../functions/aws/store.ts'
 import type { ClusterState, Issue } from '../../functions/core/types.ts'
-import type { Store } from '../../functions/ports.ts'
+import type { PreviousState, Store } from '../../functions/ports.ts'
 import { claimed, event, report, state } from './samples.ts'
 import { proxy, type Seen, serve } from './servers.ts'
 import { clientFor, startTable, storeFor, table } from './table.ts'
@@ -37,8 +37,15 @@ const putRaw = (Item: Record<string, unknown>) => raw().send(new PutCommand({ Ta
 const isPutOf = (sk: string) => (seen: Seen) =>
   seen.target === 'PutItem' && (JSON.parse(seen.body) as { Item: { sk: { S: string } } }).Item.sk.S === sk
 
+/** The state that a write follows: its event is stored by the write when it is given, else by who made it. */
+const previous = (version: number, lastEvent = event({ version: 0 })): PreviousState => ({
+  version,
+  wake: 0,
+  lastEvent,
+})
+
 async function started(store: Store): Promise<void> {
-  expect(await store.writeState(own(state(1)), 0, null)).toBe('written')
+  expect(await store.writeState(own(state(1)), null)).toBe('written')
 }
 
 describe('records', () => {
@@ -57,7 +64,7 @@ describe('records', () => {
     expect(await store.readState(cluster)).toEqual({ kind: 'absent' })
     expect(await store.readApproval(cluster, 3)).toEqual({ kind: 'absent' })
     const written = own(claimed(1, 'claim-1'))
-    expect(await store.writeState(written, 0, null)).toBe('written')
+    expect(await store.writeState(written, null)).toBe('written')
     expect(await store.writeReport(report({ cluster }))).toBe('written')
     expect(await store.writeApproval(approval)).toBe('written')
     expect(await store.readState(cluster)).toEqual({ kind: 'found', value: written })
@@ -77,20 +84,14 @@ describe('records', () => {
     expect(stored?.changed).toBe(true)
   })
 
-  test('H23 wakeNow is true exactly when wake rose, or when it is not known whether it did', async () => {
+  test('H23 wakeNow is true exactly when wake rose', async () => {
     const store = storeFor(endpoint)
     const wakeNow = async () => (await item(`cluster#${cluster}`, 'state'))?.wakeNow
     await started(store)
     expect(await wakeNow()).toBe(false)
-    await store.writeState(own(state(2, { wake: 1 })), 1, null)
+    await store.writeState(own(state(2, { wake: 1 })), previous(1))
     expect(await wakeNow()).toBe(true)
-    await store.writeState(own(state(3, { wake: 1 })), 2, null)
-    expect(await wakeNow()).toBe(false)
-    const other = storeFor(endpoint)
-    await other.writeState(own(state(4, { wake: 1 })), 3, null)
-    expect(await wakeNow()).toBe(true)
-    await store.readState(cluster)
-    await store.writeState(own(state(5, { wake: 1 })), 4, null)
+    await store.writeState(own(state(3, { wake: 1 })), { ...previous(2), wake: 1 })
     expect(await wakeNow()).toBe(false)
   })
 
@@ -103,7 +104,7 @@ describe('records', () => {
       most: 'Infinity',
       deep: { zero: 0 },
     })
-    await expect(store.writeState(own(state(1, { beat: Number.NaN })), 0, null)).rejects.toThrow(/beat/)
+    await expect(store.writeState(own(state(1, { beat: Number.NaN })), null)).rejects.toThrow(/beat/)
     expect(await store.readState(cluster)).toEqual({ kind: 'absent' })
   })
 
@@ -111,7 +112,7 @@ describe('records', () => {
     const way = await proxy(endpoint, () => 'pass')
     const store = storeFor(way.endpoint)
     await started(store)
-    await store.writeState(own(state(2)), 1, event())
+    await store.writeState(own(state(2)), previous(1, event()))
     await store.writeReport(report({ cluster }))
     await store.writeFleet(
       { version: 1, clockMs: 1, jumpMs: null, seen: {}, breaker: { open: false, reason: '' } },
@@ -142,7 +143,7 @@ describe('races', () => {
     await started(stores[0] as Store)
     const outcomes = await Promise.all(
       Array.from({ length: 50 }, (_, n) =>
-        (stores[n % 5] as Store).writeState(own(claimed(2, `claim-${n}`)), 1, event()),
+        (stores[n % 5] as Store).writeState(own(claimed(2, `claim-${n}`)), previous(1, event())),
       ),
     )
     expect(outcomes.filter((outcome) => outcome === 'written')).toHaveLength(1)
@@ -156,25 +157,25 @@ describe('races', () => {
   test('H06 two attempts of one step write the same version and differ only in the claim id: one has lost', async () => {
     const store = storeFor(endpoint)
     await started(store)
-    expect(await store.writeState(own(claimed(2, 'attempt-1')), 1, null)).toBe('written')
-    expect(await store.writeState(own(claimed(2, 'attempt-2')), 1, null)).toBe('lost')
-    expect(await store.writeState(own(claimed(2, 'attempt-1')), 1, null)).toBe('written')
+    expect(await store.writeState(own(claimed(2, 'attempt-1')), previous(1))).toBe('written')
+    expect(await store.writeState(own(claimed(2, 'attempt-2')), previous(1))).toBe('lost')
+    expect(await store.writeState(own(claimed(2, 'attempt-1')), previous(1))).toBe('written')
   })
 
   test('H06 a state of the same version and claim with another decision inside is not ours', async () => {
     const store = storeFor(endpoint)
-    expect(await store.writeState(own(state(1)), 0, null)).toBe('written')
+    expect(await store.writeState(own(state(1)), null)).toBe('written')
     const other = own(state(1, { lastEvent: event({ message: 'something else' }) }))
-    expect(await store.writeState(other, 0, null)).toBe('lost')
+    expect(await store.writeState(other, null)).toBe('lost')
   })
 
   test('a stale version, a missing item and a first write over an item are lost', async () => {
     const store = storeFor(endpoint)
-    expect(await store.writeState(own(state(2)), 1, null)).toBe('lost')
+    expect(await store.writeState(own(state(2)), previous(1))).toBe('lost')
     await started(store)
-    await store.writeState(own(state(2)), 1, null)
-    expect(await store.writeState(own(state(2, { beat: 1 })), 1, null)).toBe('lost')
-    expect(await store.writeState(own(state(1, { beat: 1 })), 0, null)).toBe('lost')
+    await store.writeState(own(state(2)), previous(1))
+    expect(await store.writeState(own(state(2, { beat: 1 })), previous(1))).toBe('lost')
+    expect(await store.writeState(own(state(1, { beat: 1 })), null)).toBe('lost')
     await expect(store.writeFleet(fleet(3), 1)).rejects.toThrow(/cannot follow/)
   })
 
@@ -207,7 +208,7 @@ describe('answers that get lost', () => {
       isPutOf('state')(seen) && lost++ === 0 ? 'loseAnswer' : 'pass',
     )
     const store = storeFor(way.endpoint)
-    expect(await store.writeState(own(claimed(1, 'mine')), 0, null)).toBe('written')
+    expect(await store.writeState(own(claimed(1, 'mine')), null)).toBe('written')
     expect(way.seen.filter(isPutOf('state'))).toHaveLength(2)
     expect(await store.readState(cluster)).toMatchObject({ value: { version: 1, claim: { id: 'mine' } } })
   })
@@ -218,21 +219,21 @@ describe('answers that get lost', () => {
       isPutOf('state')(seen) && held++ === 0 ? 'holdAnswer' : 'pass',
     )
     const store = storeFor(way.endpoint, 1_000)
-    expect(await store.writeState(own(claimed(1, 'mine')), 0, null)).toBe('written')
+    expect(await store.writeState(own(claimed(1, 'mine')), null)).toBe('written')
     expect(way.seen.filter(isPutOf('state')).length).toBeGreaterThanOrEqual(2)
   })
 
   test('S5 all answers lost: unknown, and a read shows that it happened', async () => {
     const way = await proxy(endpoint, (seen) => (isPutOf('state')(seen) ? 'loseAnswer' : 'pass'))
     const store = storeFor(way.endpoint)
-    expect(await store.writeState(own(claimed(1, 'mine')), 0, null)).toBe('unknown')
+    expect(await store.writeState(own(claimed(1, 'mine')), null)).toBe('unknown')
     expect(await store.readState(cluster)).toMatchObject({ kind: 'found', value: { claim: { id: 'mine' } } })
   })
 
   test('S5 no request arrived: unknown, and a read shows that nothing happened', async () => {
     const way = await proxy(endpoint, (seen) => (seen.target === 'PutItem' ? 'loseRequest' : 'pass'))
     const store = storeFor(way.endpoint)
-    expect(await store.writeState(own(state(1)), 0, null)).toBe('unknown')
+    expect(await store.writeState(own(state(1)), null)).toBe('unknown')
     expect(await store.writeReport(report({ cluster }))).toBe('unknown')
     expect(await store.readState(cluster)).toEqual({ kind: 'absent' })
     await expect(store.appendEvent(cluster, event())).rejects.toThrow(/no answer/)
@@ -246,10 +247,10 @@ describe('answers that get lost', () => {
       endpoint,
       (seen) => (isPutOf('state')(seen) && lost++ === 0 ? 'loseAnswer' : 'pass'),
       async () => {
-        if (lost === 1) await direct.writeState(own(state(3)), 2, null)
+        if (lost === 1) await direct.writeState(own(state(3)), previous(2))
       },
     )
-    expect(await storeFor(way.endpoint).writeState(own(claimed(2, 'mine')), 1, null)).toBe('unknown')
+    expect(await storeFor(way.endpoint).writeState(own(claimed(2, 'mine')), previous(1))).toBe('unknown')
   })
 
   test('H06 somebody took this very version while our request was lost: lost', async () => {
@@ -259,8 +260,8 @@ describe('answers that get lost', () => {
     const way = await proxy(endpoint, (seen) =>
       isPutOf('state')(seen) && lost++ === 0 ? 'loseRequest' : 'pass',
     )
-    await direct.writeState(own(claimed(2, 'theirs')), 1, null)
-    expect(await storeFor(way.endpoint).writeState(own(claimed(2, 'mine')), 1, null)).toBe('lost')
+    await direct.writeState(own(claimed(2, 'theirs')), previous(1))
+    expect(await storeFor(way.endpoint).writeState(own(claimed(2, 'mine')), previous(1))).toBe('lost')
   })
 
   test('H06.3 the item inside a refused condition is used, without another read', async () => {
@@ -280,7 +281,7 @@ describe('answers that get lost', () => {
           }),
         }
       })
-      return storeFor(service.endpoint).writeState(mine, 1, null)
+      return storeFor(service.endpoint).writeState(mine, previous(1))
     }
     expect(await refusal(claimed(2, 'mine'))).toBe('written')
     expect(await refusal(claimed(2, 'theirs'))).toBe('lost')
@@ -295,20 +296,20 @@ describe('answers that get lost', () => {
         message: 'slow',
       }),
     }))
-    expect(await storeFor(service.endpoint).writeState(state(1), 0, null)).toBe('unknown')
+    expect(await storeFor(service.endpoint).writeState(state(1), null)).toBe('unknown')
     expect(service.seen).toHaveLength(3)
   })
 
   test('S5 an answer that stalls half-way is given up, and repeated a bounded number of times', async () => {
     const service = await serve(() => 'stall')
-    expect(await storeFor(service.endpoint, 300).writeState(state(1), 0, null)).toBe('unknown')
+    expect(await storeFor(service.endpoint, 300).writeState(state(1), null)).toBe('unknown')
     await expect(storeFor(service.endpoint, 300).readState('orders')).rejects.toThrow()
   })
 
   test('S13 a table that is not there is an outage: thrown, never taken for an absent state', async () => {
     const store = createDynamoStore({ client: documentClient(clientFor(endpoint)), table: 'no-such-table' })
     await expect(store.readState(cluster)).rejects.toThrow()
-    await expect(store.writeState(own(state(1)), 0, null)).rejects.toThrow()
+    await expect(store.writeState(own(state(1)), null)).rejects.toThrow()
   })
 
   test('H06.2 requests under way end with the handler, and are not repeated', async () => {
@@ -316,7 +317,7 @@ describe('answers that get lost', () => {
     const inFlight = new InFlight()
     const client = inFlight.track(documentClient(clientFor(service.endpoint)))
     const store = createDynamoStore({ client, table })
-    const write = store.writeState(state(1), 0, null)
+    const write = store.writeState(state(1), null)
     const read = expect(store.readState(cluster)).rejects.toThrow()
     await expect.poll(() => service.seen.length, { timeout: 10_000 }).toBe(2)
     inFlight.abort()
@@ -334,10 +335,10 @@ describe('history', () => {
       broken && isPutOf('event#000000000001.000000000001')(seen) ? 'loseRequest' : 'pass',
     )
     const store = storeFor(way.endpoint)
-    expect(await store.writeState(own(state(2)), 1, event())).toBe('unknown')
+    expect(await store.writeState(own(state(2)), previous(1, event()))).toBe('unknown')
     expect(way.seen.some(isPutOf('state'))).toBe(false)
     broken = false
-    expect(await store.writeState(own(state(2)), 1, event())).toBe('written')
+    expect(await store.writeState(own(state(2)), previous(1, event()))).toBe('written')
     const puts = way.seen.slice(-2)
     expect(puts.map((seen) => isPutOf('state')(seen))).toEqual([false, true])
     expect(await store.readEvents(cluster, 10)).toEqual([event()])
@@ -348,7 +349,9 @@ describe('history', () => {
     expect(await store.appendEvent(cluster, event())).toBe(true)
     expect(await store.appendEvent(cluster, event({ message: 'rewritten' }))).toBe(false)
     await started(store)
-    expect(await store.writeState(own(state(2)), 1, event({ message: 'rewritten' }))).toBe('written')
+    expect(await store.writeState(own(state(2)), previous(1, event({ message: 'rewritten' })))).toBe(
+      'written',
+    )
     expect(await store.readEvents(cluster, 10)).toEqual([event()])
   })
 
