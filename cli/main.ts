@@ -138,7 +138,7 @@ async function followOn(
 ): Promise<number> {
   const interruption = new AbortController()
   const interrupt = () => interruption.abort()
-  process.once('SIGINT', interrupt)
+  process.on('SIGINT', interrupt)
   const width = terminalWidth()
   const end = await follow({
     cluster: String(request.cluster),

@@ -2,8 +2,9 @@
  * confirm: claims the cluster (term + 1) and judges by looks that it asked for after its claim whether the primary is
  * dead. It alone may decide so: reports and assess are hints. Rows `L…` (claim) and `C…` (judgement) name each answer.
  */
-
-import { liftFreeze, liftWriteStop } from './compensate.ts'
+import { standDown } from './acts/compensate.ts'
+import { freezeIntents } from './acts/freeze.ts'
+import { checkSwitchover } from './acts/switchover.ts'
 import { mayClaim } from './core/claim.ts'
 import { majority } from './core/classify.ts'
 import { judge, type Verdict } from './core/confirm.ts'
@@ -14,10 +15,6 @@ import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, refused, waiting } from './operation.ts'
 import { approvalOf, assertPhase, lookRound, planOf } from './step.ts'
-import { checkSwitchover } from './switchover.ts'
-
-/** Tries to lift a freeze or a write-stop before a person is asked, or settle goes on with it. */
-const liftPatience = 8
 
 /** At least this long between two looks, so that a stream has time to show progress. */
 const betweenLooksMs = 100
@@ -174,25 +171,6 @@ async function goFence(
   return done(input, 'fence', [`${verdict.row}: ${verdict.reason}`])
 }
 
-/** Recorded before anything is applied (S5): which standbys will be frozen, and what their reception was before. */
-export function freezeIntents(operation: Operation, plan: Plan, looks: readonly Look[]): Plan['frozen'] {
-  const frozen: Record<NodeId, FrozenNode> = { ...plan.frozen }
-  for (const node of operation.cluster.nodes) {
-    const role = operation.state.nodes[node.id]?.role
-    if (node.id === operation.state.primary || role === 'quarantined' || role === 'rebuilding') continue
-    const row = anyRow(looks, node.id)
-    if (!row?.inRecovery || frozen[node.id]) continue
-    frozen[node.id] = {
-      primaryConninfo: row.primaryConninfo,
-      restoreCommand: row.restoreCommand,
-      timeline: null,
-      positionBytes: null,
-      replayable: null,
-    }
-  }
-  return frozen
-}
-
 /** Looks until the judgement is anything but `wait`, or the time of this invocation is used up. */
 async function judged(
   context: StepContext,
@@ -260,42 +238,6 @@ async function askStreams(operation: Operation, looks: readonly Look[]): Promise
     (node) => anyRow(looks, node.id)?.upstream?.status === 'streaming',
   )
   await Promise.all(standbys.map((node) => operation.sql(node.id, { do: 'reconnect' })))
-}
-
-/** Ends an operation that promoted nothing: what it froze or stopped is lifted first, then the claim is given back. */
-export async function standDown(
-  operation: Operation,
-  input: WorkflowInput,
-  row: string,
-  reason: string,
-  page = false,
-): Promise<StepResult> {
-  const plan = planOf(operation.state)
-  const stopped = await liftWriteStop(operation)
-  const frozen = await liftFreeze(operation)
-  const failed = [...stopped, ...frozen]
-  const tired = (input.waits ?? 0) >= liftPatience
-  // A primary that does not start again is for a person; a standby that stays away is settle's, when it is back.
-  if (stopped.length > 0 && tired)
-    throw new Error(`the write-stop could not be lifted: ${stopped.join('; ')}`)
-  if (failed.length > 0 && !tired) {
-    const message = `standing down (${reason}), but not yet lifted: ${failed.join('; ')}`
-    await operation.write({ phase: 'confirming' }, { kind: 'waiting', row, message })
-    return waiting(input, 'confirm', failed.join('; '))
-  }
-  await operation.write(
-    { phase: failed.length > 0 ? 'settling' : plan.returnTo, plan: null },
-    {
-      kind: page ? 'paged' : 'stood down',
-      row,
-      message: reason,
-      facts: { ...plan.facts, reason: plan.reason, by: plan.by },
-    },
-    { release: true },
-  )
-  return plan.automatic || input.kind === 'resume' || page === false
-    ? done(input, 'end', [`${row}: ${reason}`])
-    : refused(input, [`${row}: ${reason}`])
 }
 
 /** S6, S5: the target is recorded, so only forward; with another target only when a quorum finds this one dead. */

@@ -2,20 +2,18 @@
  * fence: makes every possible writer unable to accept writes and holds the positive fact of it (S1, S2), freezes the
  * standbys and measures them. With `fence: quorum` the freeze is the fence; with `power` the freeze follows it.
  */
-
-import { standDown } from './confirm.ts'
-import { isAlive } from './core/classify.ts'
+import { standDown } from './acts/compensate.ts'
+import { frozenPrimary, notAnswering, quorumFor, requestStops, stoppedEvidence } from './acts/evidence.ts'
+import { type Frozen, freezeAll } from './acts/freeze.ts'
+import { stopWrites } from './acts/switchover.ts'
 import { pollWithinStepMs } from './core/limits.ts'
 import { formatLsn } from './core/positions.ts'
-import { beyondReachOf, possibleWriters, unproven } from './core/state.ts'
-import { quorumEvidence } from './core/synchronous.ts'
-import type { Evidence, FrozenNode, NodeConfig, NodeId, Plan } from './core/types.ts'
+import { unproven } from './core/state.ts'
+import type { Evidence, Plan } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, waiting } from './operation.ts'
-import type { SqlAction } from './ports.ts'
-import { approvalOf, assertPhase, lookRound, planOf } from './step.ts'
-import { frozenPrimary, stopWrites } from './switchover.ts'
+import { approvalOf, assertPhase, planOf } from './step.ts'
 
 const pollMs = 250
 
@@ -65,44 +63,6 @@ async function goPromote(
     },
   )
   return done(input, 'promote')
-}
-
-interface Frozen {
-  readonly frozen: Readonly<Record<NodeId, FrozenNode>>
-  readonly problems: readonly string[]
-}
-
-/** Freezes (or measures again) every planned standby at the same time. A node that does not answer is just not counted. */
-export async function freezeAll(operation: Operation, action: SqlAction = { do: 'freeze' }): Promise<Frozen> {
-  const plan = planOf(operation.state)
-  const frozen: Record<NodeId, FrozenNode> = {}
-  const problems: string[] = []
-  await Promise.all(
-    Object.entries(plan.frozen).map(async ([id, before]) => {
-      const result = await operation.sql(id, action)
-      if (result.outcome !== 'done' || result.measurement === undefined) {
-        problems.push(`${id}: ${result.message}`)
-        return
-      }
-      const { timeline, positionBytes, replayable } = result.measurement
-      // The timeline counts as it was read before the freeze: a frozen node has no receiver to tell it any more (S8).
-      frozen[id] = { ...before, timeline: before.timeline ?? timeline, positionBytes, replayable }
-    }),
-  )
-  return { frozen, problems }
-}
-
-/** The quorum fence against each possible writer, by that writer's own list (S2). */
-export function quorumFor(operation: Operation, frozen: readonly NodeId[]): Evidence[] {
-  const { state, cluster } = operation
-  if (cluster.policy.fence !== 'quorum') return []
-  return possibleWriters(state).flatMap((writer) => {
-    const set = state.nodes[writer]?.possibleWriter?.synchronous
-    if (set === undefined) return []
-    const counted = [...new Set([...frozen, ...beyondReachOf(state, writer)])].filter((id) => id !== writer)
-    const evidence = quorumEvidence({ set, writer, term: state.term, counted })
-    return evidence === null ? [] : [evidence]
-  })
 }
 
 async function record(
@@ -157,87 +117,6 @@ async function powerFence(operation: Operation, context: StepContext): Promise<s
     await context.ports.clock.sleep(pollMs)
   }
   return missing().map((id) => problems.get(id) ?? `${id}: its instance is not stopped yet`)
-}
-
-/** An instance that is stopped while its node still answers is the wrong instance: the fact is void (H02). */
-async function notAnswering(
-  operation: Operation,
-  stopped: readonly Evidence[],
-  problems: Map<NodeId, string>,
-): Promise<Evidence[]> {
-  if (stopped.length === 0) return []
-  const looks = await lookRound(operation, { writeProbe: false })
-  return stopped.filter((each) => {
-    const answers = looks.some((look) => isAlive(look.nodes[each.node]?.class ?? 'unknown'))
-    if (answers)
-      problems.set(
-        each.node,
-        `${each.node} answers although its recorded instance is stopped: the mapping is wrong, run adopt`,
-      )
-    return !answers
-  })
-}
-
-/** Asks for the power fence of these nodes, recorded before; the reason where it can not be asked for. */
-export async function requestStops(
-  operation: Operation,
-  nodes: readonly NodeId[],
-): Promise<Map<NodeId, string>> {
-  const problems = new Map<NodeId, string>()
-  const stoppable: { node: NodeConfig; instanceId: string }[] = []
-  for (const id of nodes) {
-    const node = operation.cluster.nodes.find((each) => each.id === id)
-    const instanceId = operation.state.nodes[id]?.instanceId ?? null
-    if (node === undefined || instanceId === null) {
-      problems.set(
-        id,
-        `${id}: no instance was recorded while it was healthy, so it can not be fenced: approve term ${operation.state.term} without its fence`,
-      )
-    } else stoppable.push({ node, instanceId })
-  }
-  if (stoppable.length === 0) return problems
-  const plan = planOf(operation.state)
-  const fenceRequested = [...new Set([...plan.fenceRequested, ...stoppable.map(({ node }) => node.id)])]
-  await operation.act(
-    { plan: { ...plan, fenceRequested } },
-    {
-      kind: 'fence requested',
-      message: `power fence: ${stoppable.map(({ node, instanceId }) => `${node.id} (${instanceId})`).join(', ')}`,
-    },
-    () =>
-      Promise.all(
-        stoppable.map(async ({ node, instanceId }) => {
-          const answer = await operation.ports.fence.stop(node.region, instanceId)
-          if (answer !== 'requested')
-            problems.set(node.id, `${node.id}: the stop of ${instanceId} was answered ${answer}`)
-        }),
-      ),
-  )
-  await operation.beat()
-  return problems
-}
-
-/** The fact, read now: the instance that was recorded while the node was healthy is stopped (S2, H02). */
-export async function stoppedEvidence(operation: Operation, nodes: readonly NodeId[]): Promise<Evidence[]> {
-  const wanted = nodes.flatMap((id) => {
-    const node = operation.cluster.nodes.find((each) => each.id === id)
-    const instanceId = operation.state.nodes[id]?.instanceId ?? null
-    return node === undefined || instanceId === null ? [] : [{ node, instanceId }]
-  })
-  const evidence: Evidence[] = []
-  for (const region of new Set(wanted.map(({ node }) => node.region))) {
-    const here = wanted.filter(({ node }) => node.region === region)
-    const views = await operation.ports.fence.observe(
-      region,
-      here.map(({ instanceId }) => instanceId),
-    )
-    for (const { node, instanceId } of here) {
-      const view = views.find((each) => each.instanceId === instanceId)
-      if (view?.state === 'stopped')
-        evidence.push({ kind: 'instanceStopped', node: node.id, instanceId, term: operation.state.term })
-    }
-  }
-  return evidence
 }
 
 /** A person may accept that a possible writer is not fenced; recorded as what it is. */

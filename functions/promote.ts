@@ -3,8 +3,9 @@
  * points the other standbys at it at once, since until one streams no commit can return. After `plan.target` there is
  * only forward (S5).
  */
-
-import { standDown } from './confirm.ts'
+import { standDown } from './acts/compensate.ts'
+import { frozenPrimary, quorumFor, stoppedEvidence } from './acts/evidence.ts'
+import { freezeAll, measurementsOf } from './acts/freeze.ts'
 import { formatLsn } from './core/positions.ts'
 import { type Ranking, rank } from './core/rank.ts'
 import { followName } from './core/settle.ts'
@@ -13,10 +14,8 @@ import { listForTarget, parseSynchronousNames } from './core/synchronous.ts'
 import type { Evidence, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { freezeAll, quorumFor, stoppedEvidence } from './fence.ts'
 import { done, Operation, waiting } from './operation.ts'
 import { approvalOf, assertPhase, nodeOf, planOf } from './step.ts'
-import { frozenPrimary } from './switchover.ts'
 
 /** After this many returns without a promotion the target is doubted: confirm looks at it in a new term. */
 const patience = 8
@@ -304,21 +303,6 @@ async function holds(
     case 'processGone':
       return true
   }
-}
-
-export function measurementsOf(
-  plan: Plan,
-): Record<NodeId, { timeline: number; positionBytes: number; replayable: boolean }> {
-  const measured: Record<NodeId, { timeline: number; positionBytes: number; replayable: boolean }> = {}
-  for (const [id, node] of Object.entries(plan.frozen)) {
-    if (node.timeline === null || node.positionBytes === null) continue
-    measured[id] = {
-      timeline: node.timeline,
-      positionBytes: node.positionBytes,
-      replayable: node.replayable ?? false,
-    }
-  }
-  return measured
 }
 
 function unmeasuredOf(context: StepContext, plan: Plan): Record<NodeId, string> {

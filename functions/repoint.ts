@@ -2,20 +2,17 @@
  * repoint: moves the name by compare-and-swap on the term in its TXT record, and is done when the change is in sync,
  * the name resolves to the new primary, and a commit was seen to return. It may run without the table (S13).
  */
-
+import { moveName } from './acts/name.ts'
+import { followLeft } from './acts/settling.ts'
 import { isDown, majority } from './core/classify.ts'
-import { decideEndpoint, endpointFacts } from './core/endpoint.ts'
 import { pollWithinStepMs } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
-import type { ClusterState, Look, NodeConfig } from './core/types.ts'
+import type { Look, NodeConfig } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, refused, StoreUnavailable, waiting } from './operation.ts'
-import type { EndpointRecords } from './ports.ts'
-import { followLeft } from './settle.ts'
 import { assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
-const swapsMost = 5
 const pollMs = 50
 
 /** A name that can not be verified after this many returns does not hold back redundancy: settle goes on with it. */
@@ -91,52 +88,6 @@ async function finish(
 async function clockMs(context: StepContext): Promise<number> {
   const fleet = await context.ports.store.readFleet()
   return fleet.kind === 'found' ? fleet.value.clockMs : context.ports.clock.wallMs()
-}
-
-type Moved =
-  | { readonly outcome: 'done'; readonly changeId: string | null; readonly message: string }
-  | { readonly outcome: 'superseded' | 'blocked'; readonly message: string }
-
-type Token = Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>
-
-/** Compare and swap until the name carries this term and this target, or somebody newer wrote it. */
-export async function moveName(
-  context: StepContext,
-  token: Token,
-  target: NodeConfig,
-  first?: EndpointRecords,
-): Promise<Moved> {
-  const { ports, cluster } = context
-  let last = ''
-  for (let tries = 0; tries < swapsMost; tries++) {
-    const records = (tries === 0 ? first : undefined) ?? (await ports.endpoint.read(cluster))
-    const dnsNames = Object.fromEntries(cluster.nodes.map((node) => [node.id, node.dnsName]))
-    const decision = decideEndpoint(
-      endpointFacts(token, records, {
-        wanted: target.dnsName,
-        ttlSeconds: cluster.endpoint.ttlSeconds,
-        dnsNames,
-      }),
-    )
-    const message = `${decision.row}: ${decision.reason}`
-    if (decision.do === 'done') return { outcome: 'done', changeId: null, message }
-    if (decision.do === 'superseded') return { outcome: 'superseded', message }
-    if (decision.do === 'refuse') return { outcome: 'blocked', message }
-    const { deployment, cluster: id, term } = token
-    const swap = await ports.endpoint.swap(cluster, records, {
-      token: { deployment, cluster: id, term },
-      target: target.dnsName,
-    })
-    if (swap.outcome === 'done')
-      return {
-        outcome: 'done',
-        changeId: swap.changeId,
-        message: `${cluster.endpoint.name} points to ${target.id}`,
-      }
-    last = swap.message
-    if (swap.outcome === 'refused') return { outcome: 'blocked', message: swap.message }
-  }
-  return { outcome: 'blocked', message: `the name kept changing: ${last}` }
 }
 
 async function blocked(operation: Operation, input: WorkflowInput, message: string): Promise<StepResult> {

@@ -3,18 +3,15 @@
  * look again; ends when nothing is left that it can do now. assess starts the next pass. It also keeps the record of
  * a steady cluster true (synchronous set, instance ids), since only steps and commands write the state.
  */
-
-import { hostOf } from './core/host.ts'
+import { moveName } from './acts/name.ts'
+import { carryOut, seenBy } from './acts/settling.ts'
 import { pollWithinStepMs, zombieWaitSeconds } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
 import { type SettleTask, settleWork } from './core/settle.ts'
-import { withNodes } from './core/state.ts'
-import type { ClusterState, Look, NodeConfig, NodeId, NodeStatus, ProbeRow } from './core/types.ts'
+import type { ClusterState, ProbeRow } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
-import { rejoinScript } from './engines/postgres/host.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, refused, waiting } from './operation.ts'
-import { moveName } from './repoint.ts'
 import { lookRound, nodeOf } from './step.ts'
 
 /** Looks of one pass; each may find that what was started before has come about. */
@@ -73,31 +70,6 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
 
 const keyOf = (task: SettleTask) => `${task.row} ${'node' in task ? task.node : ''}`
 
-function seenBy(context: StepContext, looks: readonly Look[]) {
-  return Object.fromEntries(
-    context.cluster.nodes.map((node) => [node.id, agreement(looks, context.observers, node.id)] as const),
-  )
-}
-
-/**
- * What repoint needs when no commit returns: standbys that were told to follow and did not get there. Until one
- * streams, the new primary keeps its commits waiting, and nothing else brings writes back.
- */
-export async function followLeft(
-  context: StepContext,
-  operation: Operation,
-  looks: readonly Look[],
-): Promise<void> {
-  const work = settleWork({
-    cluster: context.cluster,
-    state: operation.state,
-    seen: seenBy(context, looks),
-    primaryBefore: null,
-    instances: {},
-  })
-  for (const task of work.tasks) if (task.do === 'follow') await carryOut(context, operation, task)
-}
-
 async function instanceStates(context: StepContext, operation: Operation): Promise<Record<string, string>> {
   const ids = new Map<string, Set<string>>()
   for (const node of context.cluster.nodes) {
@@ -116,228 +88,6 @@ async function instanceStates(context: StepContext, operation: Operation): Promi
     }
   }
   return states
-}
-
-/** Carries out one task; a problem in words means that it is not tried again in this pass. */
-async function carryOut(
-  context: StepContext,
-  operation: Operation,
-  task: SettleTask,
-): Promise<string | undefined> {
-  const note = (kind: string, message: string) => ({ kind, row: task.row, message })
-  switch (task.do) {
-    case 'halt':
-      await operation.write(
-        { phase: 'halted', halted: { reason: task.reason, step: 'settle' } },
-        note('halted', `${task.reason}: nothing is fenced or moved until somebody has looked`),
-      )
-      return undefined
-    case 'alarm':
-      // Said once, not at each look: the fence that ends it is asked for by the next task.
-      if (operation.state.lastEvent.message !== task.reason)
-        await operation.write({}, note('paged', task.reason))
-      return undefined
-    case 'fence':
-      return stopNode(context, operation, task.node, note('fence requested', task.reason))
-    case 'fenced':
-      await patch(operation, task.node, { fenced: true, role: 'quarantined' }, note('fenced', task.reason))
-      return undefined
-    case 'harmless':
-      await patch(operation, task.node, { possibleWriter: null }, note('harmless', task.reason))
-      return undefined
-    case 'joined':
-      await patch(
-        operation,
-        task.node,
-        { role: 'standby', possibleWriter: null, fenced: false, rejoin: 'none' },
-        note(
-          'rejoined',
-          `${task.node} streams from ${operation.state.primary} on timeline ${operation.state.timeline}`,
-        ),
-      )
-      return undefined
-    case 'identify':
-      await patch(
-        operation,
-        task.node,
-        { instanceId: task.instanceId },
-        note('identified', `${task.node} runs on ${task.instanceId}`),
-      )
-      return undefined
-    case 'recordSet':
-      await operation.write(
-        { synchronous: task.set, nodes: writerList(operation.state, task.set) },
-        {
-          ...note('synchronous set', `${task.set.names || 'nobody'} (${task.set.status})`),
-          facts: { reasons: task.set.reasons },
-        },
-      )
-      return undefined
-    case 'follow':
-      return follow(context, operation, task.node, task.applicationName, note('following', task.reason))
-    case 'start':
-      return startNode(context, operation, task.node, note('starting', task.reason))
-    case 'rejoin':
-      return rejoin(context, operation, task.node, note('rejoining', task.reason))
-    case 'list':
-      return changeList(operation, task, note('list', `${task.names}: ${task.reason}`))
-  }
-}
-
-type Note = { kind: string; row: string; message: string }
-
-function patch(operation: Operation, node: NodeId, change: Partial<NodeStatus>, note: Note): Promise<void> {
-  return operation.write({ nodes: withNodes(operation.state, { [node]: change }) }, note)
-}
-
-/** The primary's own list is what a quorum fence against it is computed from, so it is recorded with the set. */
-function writerList(state: ClusterState, set: ClusterState['synchronous']): ClusterState['nodes'] {
-  const writer = state.nodes[state.primary]?.possibleWriter
-  return writer
-    ? withNodes(state, { [state.primary]: { possibleWriter: { ...writer, synchronous: set } } })
-    : state.nodes
-}
-
-async function stopNode(
-  context: StepContext,
-  operation: Operation,
-  id: NodeId,
-  note: Note,
-): Promise<string | undefined> {
-  const instanceId = operation.state.nodes[id]?.instanceId
-  if (!instanceId) return `${id}: no instance is recorded to fence`
-  // S11: only a state that is provably current may fence: a newer term in DNS means that it is not.
-  const records = await context.ports.endpoint.read(context.cluster)
-  if ((records.token?.term ?? 0) > operation.state.term) {
-    await operation.write(
-      {
-        phase: 'halted',
-        halted: {
-          reason: `the name carries term ${records.token?.term}, ours is ${operation.state.term}`,
-          step: 'settle',
-        },
-      },
-      { ...note, kind: 'halted', message: 'the name carries a newer term than our state: nothing is fenced' },
-    )
-    return undefined
-  }
-  const answer = await operation.act({}, note, () =>
-    context.ports.fence.stop(nodeOf(context, id).region, instanceId),
-  )
-  await operation.beat()
-  return answer === 'requested' ? undefined : `${id}: the stop of ${instanceId} was answered ${answer}`
-}
-
-async function follow(
-  context: StepContext,
-  operation: Operation,
-  id: NodeId,
-  applicationName: string,
-  note: Note,
-): Promise<string | undefined> {
-  const { state } = operation
-  const upstream = nodeOf(context, state.primary)
-  const before = state.plan?.frozen[id]
-  await operation.write({}, note)
-  const follows = {
-    do: 'follow' as const,
-    upstream: { address: upstream.address, port: upstream.port },
-    applicationName,
-    restoreCommand: before?.restoreCommand ?? '',
-  }
-  const direct = await operation.sql(id, follows)
-  if (direct.outcome === 'done') return undefined
-  // It was away when the others were frozen: freeze and measure it before it may follow (S9).
-  const frozen = await operation.sql(id, { do: 'freeze' })
-  if (frozen.outcome !== 'done' || frozen.measurement === undefined)
-    return `${id}: ${direct.message}; ${frozen.message}`
-  const forkBytes = state.plan?.targetPositionBytes
-  const onOurTimeline = frozen.measurement.timeline === state.timeline
-  if (
-    !onOurTimeline &&
-    (forkBytes === null || forkBytes === undefined || frozen.measurement.positionBytes > forkBytes)
-  ) {
-    await patch(
-      operation,
-      id,
-      { role: 'diverged', term: state.term },
-      {
-        ...note,
-        kind: 'diverged',
-        message: `${id} has log that ${state.primary} does not have: only a fresh copy helps`,
-      },
-    )
-    return undefined
-  }
-  const restoreCommand = before?.restoreCommand ?? frozen.measurement.restoreCommand
-  const again = await operation.sql(id, { ...follows, restoreCommand })
-  return again.outcome === 'done' ? undefined : `${id}: ${again.message}`
-}
-
-async function startNode(
-  context: StepContext,
-  operation: Operation,
-  id: NodeId,
-  note: Note,
-): Promise<string | undefined> {
-  const instanceId = operation.state.nodes[id]?.instanceId
-  if (!instanceId) return `${id}: no instance is recorded to start`
-  const change: Partial<NodeStatus> = { role: 'rebuilding', term: operation.state.term, rejoin: 'starting' }
-  const answer = await operation.act({ nodes: withNodes(operation.state, { [id]: change }) }, note, () =>
-    context.ports.fence.start(nodeOf(context, id).region, instanceId),
-  )
-  await operation.beat()
-  return answer === 'requested' ? undefined : `${id}: the start of ${instanceId} was answered ${answer}`
-}
-
-async function rejoin(
-  context: StepContext,
-  operation: Operation,
-  id: NodeId,
-  note: Note,
-): Promise<string | undefined> {
-  const host = hostOf(context.cluster, id)
-  if (host === null) return `${id}: no host access is configured`
-  const node: NodeConfig = nodeOf(context, id)
-  const upstream = nodeOf(context, operation.state.primary)
-  const script = rejoinScript({
-    deployment: context.deployment,
-    term: operation.state.term,
-    node: id,
-    upstream: { address: upstream.address, port: upstream.port },
-    host,
-    replicationUser: context.cluster.connection.replicationUser,
-    applicationName: `${id}_unlisted`,
-  })
-  const change: Partial<NodeStatus> = { role: 'rebuilding', term: operation.state.term, rejoin: 'copying' }
-  const result = await operation.act({ nodes: withNodes(operation.state, { [id]: change }) }, note, () =>
-    context.ports.host.run(node, script, {
-      deliveryTimeoutSeconds: 60,
-      timeoutMs: Math.min(30_000, context.ports.remainingMs() - 10_000),
-    }),
-  )
-  await operation.beat()
-  return result.outcome === 'done' ? undefined : `${id}: ${result.message}`
-}
-
-/** S9: whichever of record and setting comes first, the record covers every commit that may be acknowledged. */
-async function changeList(
-  operation: Operation,
-  task: SettleTask & { do: 'list' },
-  note: Note,
-): Promise<string | undefined> {
-  const { state } = operation
-  const recorded = (set: ClusterState['synchronous']) => ({ synchronous: set, nodes: writerList(state, set) })
-  if (task.order === 'recordFirst') await operation.write(recorded(task.set), note)
-  if (task.order === 'unknownFirst') {
-    await operation.write(
-      recorded({ ...state.synchronous, status: 'unknown', reasons: ['the list is being changed'] }),
-      note,
-    )
-  }
-  const result = await operation.sql(state.primary, { do: 'list', synchronousStandbyNames: task.names })
-  // Applied first and seen by two looks, it is recorded by row T10 in a later round.
-  return result.outcome === 'done' ? undefined : `${state.primary}: ${result.message}`
 }
 
 /** Drift of the name is mended only with the current term; a problem in words otherwise (design, section 7). */

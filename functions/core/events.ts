@@ -4,6 +4,7 @@ const quiet = new Set([
   'waiting',
   'evidence',
   'lifting',
+  'discarding',
   'identified',
   'following',
   'frozen',

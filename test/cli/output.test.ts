@@ -292,3 +292,32 @@ test('a control plane that is away for a moment does not end the wait', async ()
   expect(code).toBe(0)
   expect(stderr).toMatch(/away; trying again/)
 })
+
+test('Ctrl-C ends the wait with 4, not the operation, under a handed-over Node too', async () => {
+  let ctrlC = () => {}
+  const answers = await operation([{ state: underWay(), events: [claimed()] }])
+  const shown = new Promise<void>((resolve) => {
+    const poll = setInterval(() => {
+      // The third poll comes after the first event was shown, so the wait is under way.
+      if (answers.asked.filter(({ request }) => request.command === 'status').length < 3) return
+      clearInterval(poll)
+      resolve()
+    }, 10)
+  })
+  const ran = answers.run(
+    start,
+    {},
+    {
+      nodeOptions: ['--no-experimental-strip-types'],
+      onStart: (send) => {
+        ctrlC = send
+      },
+    },
+  )
+  await shown
+  ctrlC()
+  const { code, stdout, stderr } = await ran
+  expect(stderr).toMatch(/interrupted: the operation goes on/)
+  expect(stdout).toContain('claimed L9')
+  expect(code).toBe(4)
+})

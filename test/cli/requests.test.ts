@@ -178,7 +178,7 @@ test('a Node that does not strip types hands over to the one that the repository
   const help = await run(['--help'], { NODE_OPTIONS: '--no-experimental-strip-types' })
   expect(help).toMatchObject({ code: 2, stdout: '' })
   expect(help.stderr).toContain('NODE_OPTIONS')
-  const handed = await run(['nonsense'], {}, ['--no-experimental-strip-types'])
+  const handed = await run(['nonsense'], {}, { nodeOptions: ['--no-experimental-strip-types'] })
   expect(handed.code).toBe(2)
   expect(handed.stderr).toContain("unknown command 'nonsense'")
 })

@@ -1,5 +1,5 @@
 /** The real CLI as a child process, against a server that speaks Lambda's Invoke. */
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type Reply, type Seen, serve } from '../aws/servers.ts'
 
@@ -11,28 +11,43 @@ export interface Ran {
   readonly stderr: string
 }
 
+export interface RunOptions {
+  readonly nodeOptions?: readonly string[]
+  /** Gets what sends Ctrl-C to the CLI and whatever it started, as a terminal does. */
+  readonly onStart?: (ctrlC: () => void) => void
+}
+
 /** Nothing of this machine's AWS configuration may leak in. */
 export function run(
   args: readonly string[],
   environment: Record<string, string> = {},
-  nodeOptions: readonly string[] = [],
+  options: RunOptions = {},
 ): Promise<Ran> {
+  const env = {
+    PATH: process.env.PATH ?? '',
+    COLUMNS: '80',
+    HOME: '/nonexistent',
+    AWS_REGION: 'eu-central-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    ...environment,
+  }
   return new Promise((resolve) => {
-    const env = {
-      PATH: process.env.PATH ?? '',
-      COLUMNS: '80',
-      HOME: '/nonexistent',
-      AWS_REGION: 'eu-central-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
-      AWS_EC2_METADATA_DISABLED: 'true',
-      AWS_CONFIG_FILE: '/dev/null',
-      AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
-      ...environment,
-    }
-    const child = execFile(process.execPath, [...nodeOptions, bin, ...args], { env }, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
-    )
+    const child = spawn(process.execPath, [...(options.nodeOptions ?? []), bin, ...args], {
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const said = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].setEncoding('utf8').on('data', (text) => {
+        said[name] += text
+      })
+    child.on('close', (code) => resolve({ code: code ?? -1, ...said }))
+    options.onStart?.(() => child.pid !== undefined && process.kill(-child.pid, 'SIGINT'))
   })
 }
 
@@ -50,8 +65,8 @@ export async function controlPlane(answer: (request: Request) => unknown) {
   })
   return {
     asked,
-    run: (args: readonly string[], environment: Record<string, string> = {}) =>
-      run(args, { AWS_ENDPOINT_URL: endpoint, ...environment }),
+    run: (args: readonly string[], environment: Record<string, string> = {}, options: RunOptions = {}) =>
+      run(args, { AWS_ENDPOINT_URL: endpoint, ...environment }, options),
   }
 }
 

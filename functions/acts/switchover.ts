@@ -4,15 +4,16 @@
  * evidence. It backs out cleanly at any point before a target is recorded.
  */
 
-import { freezeIntents, standDown } from './confirm.ts'
-import { hostOf } from './core/host.ts'
-import { agreement } from './core/looks.ts'
-import type { Evidence, Look, NodeId, ProbeRow } from './core/types.ts'
-import type { StepResult, WorkflowInput } from './core/workflow.ts'
-import { stopWritesScript } from './engines/postgres/host.ts'
-import type { StepContext } from './entry.ts'
-import { done, type Operation, waiting } from './operation.ts'
-import { lookRound, planOf } from './step.ts'
+import { hostOf } from '../core/host.ts'
+import { agreement } from '../core/looks.ts'
+import type { Look, ProbeRow } from '../core/types.ts'
+import type { StepResult, WorkflowInput } from '../core/workflow.ts'
+import { stopWritesScript } from '../engines/postgres/host.ts'
+import type { StepContext } from '../entry.ts'
+import { done, type Operation, waiting } from '../operation.ts'
+import { lookRound, planOf } from '../step.ts'
+import { standDown } from './compensate.ts'
+import { freezeIntents } from './freeze.ts'
 
 /** A switchover starts only from a cluster in which nothing is in doubt (F77). */
 export async function checkSwitchover(
@@ -131,19 +132,4 @@ export async function stopWrites(
     { kind: 'writes stopped', message: `${node.id} was shut down cleanly`, facts: writeStop },
   )
   return { checkpointBytes }
-}
-
-/** Evidence of a switchover: the old primary itself, seen in recovery and frozen for this term. */
-export async function frozenPrimary(
-  operation: Operation,
-  node: NodeId,
-): Promise<{ evidence: Evidence; positionBytes: number; timeline: number } | { problem: string }> {
-  const result = await operation.sql(node, { do: 'measure' })
-  if (result.outcome !== 'done' || result.measurement === undefined)
-    return { problem: `${node}: ${result.message}` }
-  return {
-    evidence: { kind: 'frozenInRecovery', node, term: operation.state.term },
-    positionBytes: result.measurement.positionBytes,
-    timeline: result.measurement.timeline,
-  }
 }
