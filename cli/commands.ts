@@ -108,13 +108,14 @@ export const cliCommands: readonly CliCommand[] = [
     name: 'approve',
     cluster: 'required',
     summary: 'allow one term what its policy does not, once: a loss, or a missing fence',
-    example: 'understudy approve orders --term 8 --accept-loss --reason "agreed with the owner" --minutes 30',
+    example:
+      'understudy approve orders --term 8 --target orders-b --accept-loss --reason "agreed with the owner" --minutes 30',
     options: [
       { flags: '--term <n>', text: 'the term it is for: the one of the operation that waits' },
       reason,
       minutes,
       { flags: '--target <node>', text: 'only for this target' },
-      { flags: '--accept-loss', text: 'the loss that was shown is accepted' },
+      { flags: '--accept-loss', text: 'the loss that was shown is accepted; needs --target' },
       { flags: '--unfenced <node...>', text: 'nodes whose missing fence is accepted' },
     ],
     request: ({ term, reason: why, minutes: n, target, acceptLoss, unfenced }, by) => ({

@@ -94,10 +94,17 @@ export async function warmPorts(ports: Ports, fleet: FleetDocument, what: readon
     endpoint: () => ports.endpoint.read(cluster),
   }
   await Promise.allSettled([
-    ports.store.readState(cluster.id),
+    warmWrites(ports, cluster.id),
     ports.store.readFleet(),
+    ports.store.readApproval(cluster.id, 0),
     ...what.map((each) => reads[each]()),
   ])
+}
+
+/** The path of a conditional write, by one that is refused: an event that the history has already. */
+async function warmWrites(ports: Ports, cluster: string): Promise<void> {
+  const state = await ports.store.readState(cluster)
+  if (state.kind === 'found') await ports.store.appendEvent(cluster, state.value.lastEvent)
 }
 
 /** What a step knows of where and for whom it runs. */
@@ -165,7 +172,7 @@ export async function runStep(
 const warmthOf: Readonly<Record<WorkflowStep, readonly Warmth[]>> = {
   confirm: ['reports', 'look'],
   fence: ['fence', 'look'],
-  promote: ['fence'],
+  promote: ['fence', 'look'],
   repoint: ['endpoint', 'look'],
   settle: ['endpoint', 'fence', 'look'],
 }

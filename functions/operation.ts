@@ -241,6 +241,24 @@ export async function stepResult(
     if (error instanceof Superseded) return { ...over, reasons: [`superseded: ${error.message}`] }
     if (error instanceof StoreUnavailable)
       return waiting(input, step, `the table does not answer: ${error.message}`)
+    if (isOutage(error)) return waiting(input, step, `a service does not answer: ${error.message}`)
     throw error
   }
+}
+
+/**
+ * An error of a service or of the way to it, which the workflow waits out without end (S5, section 7), apart from a bug,
+ * which halts. The SDK marks what a service answered with `$metadata`; what never reached one carries a code or name.
+ */
+function isOutage(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  const { $metadata, code } = error as { $metadata?: { httpStatusCode?: number }; code?: unknown }
+  const status = $metadata?.httpStatusCode
+  if (status !== undefined)
+    return status >= 500 || status === 429 || /throttl|toomany|limitexceeded/i.test(error.name)
+  return (
+    $metadata !== undefined ||
+    ['TimeoutError', 'AbortError', 'RequestTimeout'].includes(error.name) ||
+    (typeof code === 'string' && /^E[A-Z]+$/.test(code))
+  )
 }

@@ -5,17 +5,18 @@
  */
 import { standDown } from './acts/compensate.ts'
 import { frozenPrimary, quorumFor, stoppedEvidence } from './acts/evidence.ts'
-import { freezeAll, measurementsOf } from './acts/freeze.ts'
+import { freezeAll, freezeIntents, measurementsOf } from './acts/freeze.ts'
+import { anyRow } from './core/looks.ts'
 import { formatLsn } from './core/positions.ts'
 import { type Ranking, rank } from './core/rank.ts'
 import { followName } from './core/settle.ts'
 import { evidenceFor, possibleWriters, promotedNodes, withNodes } from './core/state.ts'
 import { listForTarget, parseSynchronousNames } from './core/synchronous.ts'
-import type { Evidence, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
+import type { Evidence, FrozenNode, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, waiting } from './operation.ts'
-import { approvalOf, assertPhase, nodeOf, planOf } from './step.ts'
+import { approvalOf, assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
 /** After this many returns without a promotion the target is doubted: confirm looks at it in a new term. */
 const patience = 8
@@ -29,11 +30,29 @@ export async function promote(context: StepContext, input: WorkflowInput): Promi
     if (chosen !== undefined) return chosen
   } else {
     const missing = await missingEvidence(operation, planOf(operation.state).target)
-    if (missing.length > 0 && planOf(operation.state).promotedTimeline === null) {
-      return waiting(input, 'promote', `the fence does not hold any more: ${missing.join('; ')}`)
-    }
+    if (missing.length > 0 && !(await isPromoted(operation))) return withoutFence(input, missing)
   }
   return promoteTarget(operation, input)
+}
+
+/**
+ * An attempt before this one may have promoted the target and died: what held a quorum fence follows the target by now,
+ * which is a fence as good (S2), and there is only forward (S5).
+ */
+async function isPromoted(operation: Operation): Promise<boolean> {
+  const { target, fromTimeline, promotedTimeline } = planOf(operation.state)
+  if (promotedTimeline !== null) return true
+  const looks = await lookRound(operation, { writeProbe: false })
+  const row = target === null ? null : anyRow(looks, target)
+  return row !== null && !row.inRecovery && row.timeline > fromTimeline
+}
+
+/** Evidence that is gone does not come back by waiting: a new term judges and fences anew. */
+function withoutFence(input: WorkflowInput, missing: readonly string[]): StepResult {
+  const reason = `the fence does not hold any more: ${missing.join('; ')}`
+  if ((input.waits ?? 0) < patience) return waiting(input, 'promote', reason)
+  // The beat stands still from here on, and assess resumes the operation.
+  return done(input, 'end', [`${reason}; assess resumes in a new term`])
 }
 
 /** Reads the evidence again, measures, ranks, and records the target; a result only when it can not go on. */
@@ -46,8 +65,7 @@ async function choose(
     missingEvidence(operation, null),
     approvalOf(operation.ports, operation.state.cluster, operation.state.term),
   ])
-  if (missing.length > 0)
-    return waiting(input, 'promote', `the fence does not hold any more: ${missing.join('; ')}`)
+  if (missing.length > 0) return withoutFence(input, missing)
   const plan = planOf(operation.state)
   const ranking = rank({
     cluster: context.cluster,
@@ -113,6 +131,14 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
   const message = `${ranking.reason}${passedOver.length > 0 ? ` (${passedOver.join('; ')})` : ''}`
   if (plan.kind === 'switchover')
     return standDown(operation, input, ranking.row, `no switchover: ${message}`, true)
+  const returned = await returnedStandbys(operation, plan)
+  if (returned !== null) {
+    await operation.write(
+      { phase: 'fencing', plan: { ...plan, frozen: returned } },
+      { kind: 'waiting', row: ranking.row, message: `a standby is back and is measured too: ${message}` },
+    )
+    return { ...waiting(input, 'fence', message), waitSeconds: 10 }
+  }
   if (operation.state.lastEvent.row !== ranking.row || operation.state.lastEvent.message !== message) {
     await operation.write(
       {},
@@ -125,6 +151,15 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
     )
   }
   return waiting(input, 'promote', `${ranking.row}: ${message}`)
+}
+
+/** The plan's frozen nodes with those that were away when it was made and answer now; null when there are none. */
+async function returnedStandbys(operation: Operation, plan: Plan): Promise<Plan['frozen'] | null> {
+  const looks = await lookRound(operation, { writeProbe: false })
+  const frozen = freezeIntents(operation, plan, looks)
+  const isBack = ([id, node]: [NodeId, FrozenNode]) =>
+    node.positionBytes === null && anyRow(looks, id)?.inRecovery === true
+  return Object.entries(frozen).some(isBack) ? frozen : null
 }
 
 async function promoteTarget(operation: Operation, input: WorkflowInput): Promise<StepResult> {
@@ -299,9 +334,6 @@ async function holds(
       const approval = await approvalOf(operation.ports, operation.state.cluster, operation.state.term)
       return approval?.unfenced.includes(evidence.node) ?? false
     }
-    case 'followsNewer':
-    case 'processGone':
-      return true
   }
 }
 

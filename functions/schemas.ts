@@ -136,9 +136,7 @@ export const eventSchema = z.object({
 
 const evidenceSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('instanceStopped'), node: text, instanceId: text, term: count }),
-  z.object({ kind: z.literal('processGone'), node: text, term: count }),
   z.object({ kind: z.literal('frozenInRecovery'), node: text, term: count }),
-  z.object({ kind: z.literal('followsNewer'), node: text, term: count, timeline: count }),
   z.object({
     kind: z.literal('quorum'),
     node: text,
@@ -385,7 +383,6 @@ export const commandSchema = z.discriminatedUnion('command', [
     reason,
     by,
     to: filled.optional(),
-    force: z.boolean().optional(),
   }),
   z.strictObject({ command: z.literal('switchover'), cluster, reason, by, to: filled.optional() }),
   z.strictObject({

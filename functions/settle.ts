@@ -7,11 +7,11 @@ import { moveName } from './acts/name.ts'
 import { carryOut, seenBy } from './acts/settling.ts'
 import { pollWithinStepMs, zombieWaitSeconds } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
-import { type SettleTask, settleWork } from './core/settle.ts'
+import { type SettleFacts, type SettleTask, settleWork } from './core/settle.ts'
 import type { ClusterState, ProbeRow } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { done, Operation, refused, waiting } from './operation.ts'
+import { done, Operation, Refused, refused, StoreUnavailable, Superseded, waiting } from './operation.ts'
 import { lookRound, nodeOf } from './step.ts'
 
 /** Looks of one pass; each may find that what was started before has come about. */
@@ -56,7 +56,7 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
     const tasks = work.tasks.filter((task) => !failed.has(keyOf(task)))
     left = [...work.left, ...failed.values()]
     for (const task of tasks) {
-      const problem = await carryOut(context, operation, task)
+      const problem = await carryOut(context, operation, task).catch(problemOf)
       if (problem !== undefined) failed.set(keyOf(task), problem)
       if (operation.state.phase === 'halted') return [task.reason]
     }
@@ -68,9 +68,16 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
   return name === undefined ? left : [...left, name]
 }
 
+/** What a service refused or did not answer holds back one task, not the others. */
+function problemOf(error: unknown): string {
+  if (error instanceof Superseded || error instanceof StoreUnavailable || error instanceof Refused)
+    throw error
+  return error instanceof Error ? error.message : String(error)
+}
+
 const keyOf = (task: SettleTask) => `${task.row} ${'node' in task ? task.node : ''}`
 
-async function instanceStates(context: StepContext, operation: Operation): Promise<Record<string, string>> {
+async function instanceStates(context: StepContext, operation: Operation): Promise<SettleFacts['instances']> {
   const ids = new Map<string, Set<string>>()
   for (const node of context.cluster.nodes) {
     const known = [operation.state.nodes[node.id]?.instanceId, node.instanceId].filter(
@@ -78,11 +85,11 @@ async function instanceStates(context: StepContext, operation: Operation): Promi
     )
     ids.set(node.region, new Set([...(ids.get(node.region) ?? []), ...known]))
   }
-  const states: Record<string, string> = {}
+  const states: Record<string, { state: string; address: string | null }> = {}
   for (const [region, wanted] of ids) {
     try {
       for (const view of await context.ports.fence.observe(region, [...wanted]))
-        states[view.instanceId] = view.state
+        states[view.instanceId] = { state: view.state, address: view.privateAddress }
     } catch (error) {
       context.ports.logger.warn('instances could not be described', { region, error: String(error) })
     }

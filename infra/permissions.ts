@@ -251,6 +251,7 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
     writes('cluster#*', 'approval#*'),
     asksOthers,
     startsWorkflow,
+    observesInstances,
     readsNames,
     movesNames,
   ],

@@ -64,10 +64,10 @@ export async function drill(
   await prepare(embedded)
   const { port, resolver } = embedded
   const address = embedded.postgres.servers.get(before.primary)?.address ?? ''
-  const timing = { everyMs: 4, patienceMs: 500, port }
+  const timing = { everyMs: 5, patienceMs: 500, port }
   const client = new Writer({ ...timing, via: { name: endpointName, resolver }, writer: 'name' })
   // A client that never asks the name again: what it is told by the old primary must be true, or not be told at all.
-  const pinned = new Writer({ ...timing, everyMs: 20, via: { address }, writer: 'pinned' })
+  const pinned = new Writer({ ...timing, everyMs: 50, via: { address }, writer: 'pinned' })
   try {
     const warmMs = monotonicMs() + 60_000
     while (client.acknowledged.length < 50 || pinned.acknowledged.length < 10) {

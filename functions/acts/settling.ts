@@ -137,7 +137,9 @@ async function stopNode(
     )
     return undefined
   }
-  const answer = await operation.act({}, note, () =>
+  // A node that came back out of recovery begins anew: quarantined, its rejoin forgotten (S11).
+  const anew = withNodes(operation.state, { [id]: { role: 'quarantined', fenced: false, rejoin: 'none' } })
+  const answer = await operation.act({ nodes: anew }, note, () =>
     context.ports.fence.stop(nodeOf(context, id).region, instanceId),
   )
   await operation.beat()

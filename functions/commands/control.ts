@@ -48,6 +48,15 @@ async function writeBeside(
 }
 
 export async function approve(world: CommandWorld, asked: Asked<'approve'>): Promise<CommandResult> {
+  // A loss is accepted for one target: worse facts, such as another candidate, void it (H25).
+  if (asked.acceptLoss && (asked.target ?? null) === null) {
+    return {
+      outcome: 'refused',
+      reasons: [
+        'a loss is accepted for one target: name it (--target); `understudy explain` shows the candidate',
+      ],
+    }
+  }
   const outcome = await world.ports.store.writeApproval({
     cluster: asked.cluster,
     term: asked.term,

@@ -22,8 +22,8 @@ export interface SettleFacts {
   readonly seen: Readonly<Record<NodeId, { readonly class: NodeClass; readonly row: ProbeRow | null }>>
   /** The primary's row of the look before: a set counts when two looks agree. */
   readonly primaryBefore: ProbeRow | null
-  /** Instance state by instance id. */
-  readonly instances: Readonly<Record<string, string>>
+  /** State and private address of the instances, by their ids. */
+  readonly instances: Readonly<Record<string, { readonly state: string; readonly address: string | null }>>
 }
 
 export type SettleTask = { readonly row: string; readonly reason: string } & (
@@ -139,7 +139,10 @@ function identifyTasks(facts: SettleFacts): SettleTask[] {
     const seen = facts.seen[node.id]?.class
     const healthy = seen === 'writable' || seen === 'recovery'
     if (!healthy || facts.state.nodes[node.id]?.instanceId === node.instanceId) continue
-    if (facts.instances[node.instanceId] !== 'running') continue
+    const instance = facts.instances[node.instanceId]
+    // An instance at another address is not the one that this node's probes reach (H02).
+    const isThere = instance?.address === null || instance?.address === node.address
+    if (instance?.state !== 'running' || !isThere) continue
     tasks.push({
       do: 'identify',
       node: node.id,
@@ -168,10 +171,16 @@ function nodeTask(facts: SettleFacts, id: NodeId, status: NodeStatus): NodeAnswe
       return task('T1', { do: 'halt' as const })
     if (streaming) return task('T2', { do: 'harmless' as const, node: id })
     const fence = fenceTask(facts, status, seen.row)
-    if (fence)
-      return fence === 'wait'
-        ? { do: 'left', reason: 'its power fence is under way' }
-        : task(fence, { do: fence === 'T3' ? ('fenced' as const) : ('fence' as const), node: id })
+    if (fence === 'wait') return { do: 'left', reason: 'its power fence is under way' }
+    if (fence === 'wrong') {
+      return {
+        do: 'left',
+        reason:
+          'it is out of recovery although its recorded instance is stopped: stop it by hand, then adopt',
+      }
+    }
+    if (fence === 'T3') return task('T3', { do: 'fenced' as const, node: id })
+    if (fence === 'T4') return task('T4', { do: 'fence' as const, node: id })
   }
   if (status.role === 'quarantined' || status.role === 'diverged' || status.role === 'rebuilding') {
     return rejoinTask(facts, id, status, streaming, task)
@@ -212,10 +221,13 @@ function fenceTask(
   facts: SettleFacts,
   status: NodeStatus,
   row: ProbeRow | null,
-): 'T3' | 'T4' | 'wait' | undefined {
-  if (status.fenced || status.rejoin !== 'none') return undefined
-  const state = status.instanceId === null ? undefined : facts.instances[status.instanceId]
-  if (state === 'stopped') return 'T3'
+): 'T3' | 'T4' | 'wait' | 'wrong' | undefined {
+  // S11: a quarantined node that shows up writable is fenced again, however far its fence or its rejoin had come.
+  const isOut = row !== null && !row.inRecovery
+  if (!isOut && (status.fenced || status.rejoin !== 'none')) return undefined
+  const state = status.instanceId === null ? undefined : facts.instances[status.instanceId]?.state
+  // Stopped while it answers: the instance is not this node's (H02). Asking for its stop again would prove nothing.
+  if (state === 'stopped') return isOut ? 'wrong' : 'T3'
   // A switchover's old primary is in recovery and frozen for this term: evidence of its own, no power fence needed.
   if (row?.inRecovery === true && row.frozenBy?.term === facts.state.term) return undefined
   if (state === 'stopping' || state === 'shutting-down') return 'wait'
@@ -245,7 +257,7 @@ function rejoinTask(
       reason: `${status.role}: rebuild it by hand (policy rejoin: ${facts.cluster.policy.rejoin})`,
     }
   }
-  const instance = status.instanceId === null ? undefined : facts.instances[status.instanceId]
+  const instance = status.instanceId === null ? undefined : facts.instances[status.instanceId]?.state
   if (instance === 'stopped') return task('T5', { do: 'start' as const, node: id })
   if (instance === 'running') return task('T6', { do: 'rejoin' as const, node: id })
   return { do: 'left', reason: `${status.role}: its instance is ${instance ?? 'not known'}` }

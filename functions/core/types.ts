@@ -329,14 +329,7 @@ export type Evidence =
       readonly instanceId: string
       readonly term: number
     }
-  | { readonly kind: 'processGone'; readonly node: NodeId; readonly term: number }
   | { readonly kind: 'frozenInRecovery'; readonly node: NodeId; readonly term: number }
-  | {
-      readonly kind: 'followsNewer'
-      readonly node: NodeId
-      readonly term: number
-      readonly timeline: number
-    }
   | {
       readonly kind: 'quorum'
       readonly node: NodeId

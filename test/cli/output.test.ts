@@ -97,7 +97,12 @@ test('status at 80 columns shows trouble with what to do, whatever the length of
     synchronous: { ...state(1).synchronous, status: 'unknown', reasons: ['two looks differ '.repeat(9)] },
     plan: {
       ...({ kind: 'failover', reason: 'died '.repeat(40), by: 'assess', from: long, to: null } as Plan),
-      ...{ frozen: {}, evidence: [{ kind: 'processGone', node: long, term: 7 }], target: 'b', loss: null },
+      ...{
+        frozen: {},
+        evidence: [{ kind: 'frozenInRecovery', node: long, term: 7 }],
+        target: 'b',
+        loss: null,
+      },
     },
   })
   const issue = (severity: string, key: string) => ({
@@ -126,7 +131,13 @@ test('status at 80 columns shows trouble with what to do, whatever the length of
   const flat = stdout.replace(/\s+/g, ' ')
   for (const said of ['halted, term 7', 'in step promote: it went wrong', 'anna until 2023-11-14 22:13:20Z'])
     expect(flat).toContain(said)
-  for (const said of ['term 6, 2023-11-14', 'two looks differ', 'to do: do loud', 'target: b', 'processGone'])
+  for (const said of [
+    'term 6, 2023-11-14',
+    'two looks differ',
+    'to do: do loud',
+    'target: b',
+    'frozenInRecovery',
+  ])
     expect(flat).toContain(said)
   for (const said of ['possible', 'fenced', 'quarantined', 'silent: x', 'writable: y'])
     expect(flat).toContain(said)

@@ -12,7 +12,7 @@ import {
 import { type NodeView, type Operator, Refusal } from './operator.ts'
 
 /** Two measurements this far apart must agree. */
-const measureAgainMs = 10
+const measureAgainMs = 5
 
 export async function freeze(operator: Operator): Promise<SqlResult> {
   const before = await operator.view()

@@ -13,6 +13,8 @@ const settingNames = [
   'hot_standby',
   'wal_log_hints',
   'full_page_writes',
+  'primary_slot_name',
+  'data_checksums',
 ] as const
 
 const bytes = (lsn: string) => `pg_wal_lsn_diff(${lsn}, '0/0')`

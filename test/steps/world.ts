@@ -1,0 +1,402 @@
+/**
+ * A small deterministic world that implements the ports: table, servers, instances, DNS, clock. Nothing in it is a
+ * recording: what a step reads is what earlier acts made. Faults are decided by one hook, at every call of a port.
+ */
+import './model/quiet.ts'
+import { type FleetDocument, parseConfig } from '../../functions/config.ts'
+import { observation } from '../../functions/core/classify.ts'
+import { functionTimeoutSeconds } from '../../functions/core/limits.ts'
+import type { ClusterConfig, ClusterState, Look, NodeId } from '../../functions/core/types.ts'
+import { operate } from '../../functions/operate.ts'
+import type {
+  Engine,
+  LookRequest,
+  OperateRequest,
+  Ports,
+  SqlAction,
+  SqlResult,
+} from '../../functions/ports.ts'
+import { Instance, Instances, Names } from './model/aws.ts'
+import { modelEngine } from './model/engine.ts'
+import { recognise, runOnHost } from './model/host.ts'
+import { Databases } from './model/postgres.ts'
+import { Table } from './model/store.ts'
+import { VirtualTime } from './model/time.ts'
+
+/** One run of one function. A dead one gets no answer any more; what it sent may still arrive. */
+export class Invocation {
+  readonly name: string
+  readonly died: Promise<never>
+  dead = false
+  /** Ids of the claims that it stored. */
+  readonly claims = new Set<string>()
+  /** The claim that its last consistent read showed. */
+  seen: { id: string | null; term: number } | null = null
+  kill: () => void = () => undefined
+
+  constructor(name: string) {
+    this.name = name
+    this.died = new Promise((_, reject) => {
+      this.kill = () => {
+        this.dead = true
+        reject(new InvocationDied(name))
+      }
+    })
+    this.died.catch(() => undefined)
+  }
+}
+
+export class InvocationDied extends Error {
+  override readonly name = 'Sandbox.Timedout'
+}
+
+/** One call of a port, or one round trip inside of one. */
+export interface Call {
+  readonly name: string
+  readonly by: Invocation
+  /** The how-many-eth call of this name in this world, from 1. */
+  readonly count: number
+}
+
+/**
+ * `lose`: it happens, the answer is lost. `refuse`: it does not happen, and nobody says so. `crash`, `crashAfter`: the
+ * invocation dies before or after the effect. A number: the request stalls for so many milliseconds, then happens.
+ */
+export type Fault = 'lose' | 'refuse' | 'crash' | 'crashAfter' | number | undefined
+
+export type Trace =
+  | { readonly kind: 'sql'; node: NodeId; action: SqlAction; term: number; claimId: string }
+  | { readonly kind: 'power'; act: 'stop' | 'start'; instanceId: string }
+  | { readonly kind: 'host'; node: NodeId; command: string; term: number }
+
+/** An act, with what was stored and what its actor knew when it took effect. */
+export type Act = Trace & {
+  readonly by: Invocation
+  readonly stalled: boolean
+  readonly atMs: number
+  readonly stored: ClusterState | undefined
+}
+
+export const cluster = 'orders'
+const unanswered = new Promise<never>(() => undefined)
+
+export interface WorldOptions {
+  readonly policy?: Record<string, unknown>
+  readonly nodes?: Readonly<Record<NodeId, Record<string, unknown>>>
+  readonly host?: boolean
+  readonly deployment?: string
+}
+
+export function fleetOf({ policy, nodes, host, deployment }: WorldOptions): FleetDocument {
+  const node = (id: string, zone: number) => ({
+    id,
+    address: `10.0.${zone}.11`,
+    instanceId: `i-0000000${zone}`,
+    availabilityZone: `eu-central-1${id}`,
+    ...nodes?.[id],
+  })
+  return parseConfig({
+    deployment: deployment ?? 'understudy',
+    region: 'eu-central-1',
+    observers: ['x', 'y', 'z'].map((id) => ({ id })),
+    clusters: {
+      [cluster]: {
+        endpoint: { name: 'orders.example.org', zoneId: 'Z0123456789' },
+        nodes: [node('a', 1), node('b', 2), node('c', 3)],
+        policy: { cancelledWaits: 'accepted', restartGraceMs: 5_000, ...policy },
+        host:
+          host === false
+            ? null
+            : {
+                dataDirectory: '/data/{node}',
+                binDirectory: '/bin',
+                startCommand: 'start',
+                stopCommand: 'stop',
+              },
+      },
+    },
+  })
+}
+
+export class World {
+  readonly time = new VirtualTime()
+  readonly fleet: FleetDocument
+  readonly config: ClusterConfig
+  readonly table: Table
+  readonly databases: Databases
+  readonly instances: Instances
+  readonly names: Names
+  readonly acts: Act[] = []
+  readonly told: string[] = []
+  /** Pairs `from>to` that do not reach; `from` is an observer, `operator`, `clients` or a node. */
+  readonly cut = new Set<string>()
+  readonly observersDown = new Set<string>()
+  readonly canaries = new Map<string, boolean>()
+  fault: (call: Call) => Fault = () => undefined
+  tripMs: () => number = () => 1
+  promotionMs = 5
+  startExecution: Ports['workflow']['start'] = async () => 'started'
+  private readonly counts = new Map<string, number>()
+  private ids = 0
+
+  constructor(
+    options: WorldOptions = {},
+    shared?: Pick<World, 'time' | 'databases' | 'instances' | 'names'>,
+  ) {
+    this.fleet = fleetOf(options)
+    this.config = this.fleet.clusters[0] as ClusterConfig
+    if (shared) this.time = shared.time
+    this.table = new Table(() => this.time.nowMs)
+    this.instances = shared?.instances ?? new Instances(this.time)
+    this.names = shared?.names ?? new Names(this.time)
+    const network = { reaches: this.reaches.bind(this), hostUp: this.hostUp.bind(this) }
+    this.databases = shared?.databases ?? new Databases(this.config.nodes, network, () => this.time.nowMs)
+    if (!shared)
+      for (const node of this.config.nodes)
+        this.instances.add(new Instance(node.instanceId, node.address, this.databases.of(node.id)))
+  }
+
+  get state(): ClusterState {
+    return this.table.state(cluster)
+  }
+
+  reaches(from: string, to: NodeId): boolean {
+    return !this.cut.has(`${from}>${to}`) && !this.cut.has(`*>${to}`)
+  }
+
+  /** Is the machine that answers at the node's address running? */
+  hostUp(node: NodeId): boolean {
+    const { address } = this.databases.of(node).config
+    return [...this.instances.all.values()].some(
+      (each) => each.address === address && (each.state === 'running' || each.state === 'stopping'),
+    )
+  }
+
+  /** A call of a port: a round trip to somewhere, with the fault that the hook decides on. */
+  async call<T>(by: Invocation, name: string, effect: () => T | Promise<T>, lost: () => T): Promise<T> {
+    const count = (this.counts.get(name) ?? 0) + 1
+    this.counts.set(name, count)
+    if (by.dead) return unanswered
+    await this.time.sleep(this.tripMs())
+    if (by.dead) return unanswered
+    const fault = this.fault({ name, by, count })
+    if (fault === 'crash') by.kill()
+    if (by.dead) return unanswered
+    if (fault === 'refuse') return lost()
+    if (typeof fault === 'number') {
+      this.stalled.add(by)
+      await this.time.sleep(fault)
+    }
+    const value = await effect()
+    this.stalled.delete(by)
+    if (fault === 'crashAfter') by.kill()
+    if (by.dead) return unanswered
+    return fault === 'lose' ? lost() : value
+  }
+  private readonly stalled = new Set<Invocation>()
+
+  private act(by: Invocation, trace: Trace): void {
+    const stored = this.table.states.get(cluster)
+    this.acts.push({ ...trace, by, stalled: this.stalled.has(by), atMs: this.time.nowMs, stored })
+  }
+
+  /** The ports of one invocation. */
+  ports(by: Invocation, endsAtMs = Number.POSITIVE_INFINITY): Ports {
+    const silent = () => undefined
+    const unavailable = (): never => {
+      throw new Error('no answer')
+    }
+    return {
+      clock: {
+        monotonicMs: () => this.time.nowMs,
+        wallMs: () => 1_700_000_000_000 + this.time.nowMs,
+        sleep: async (ms) => {
+          await this.time.sleep(ms)
+          if (by.dead) await unanswered
+        },
+      },
+      store: this.store(by),
+      functions: {
+        look: (request) =>
+          this.call(
+            by,
+            'look',
+            () => this.look(request),
+            () => [],
+          ),
+        operate: (request) => this.call(by, 'operate', () => this.operate(request), unavailable),
+      },
+      fence: {
+        observe: (_region, ids) =>
+          this.call(by, 'describe', async () => ids.map((id) => this.instances.view(id)), unavailable),
+        stop: (_region, id) => this.power(by, 'stop', id),
+        start: (_region, id) => this.power(by, 'start', id),
+      },
+      host: { run: (node, script) => this.host(by, node.id, script) },
+      endpoint: {
+        read: () => this.call(by, 'readName', () => this.names.read(), unavailable),
+        swap: ({ endpoint }, read, next) =>
+          this.call<Awaited<ReturnType<Ports['endpoint']['swap']>>>(
+            by,
+            'swap',
+            () => this.names.swap(read, next, endpoint.ttlSeconds),
+            () => ({ outcome: 'unknown', message: 'no answer' }),
+          ),
+        inSync: (id) =>
+          this.call(
+            by,
+            'inSync',
+            () => this.names.inSync(id),
+            () => 'unknown' as const,
+          ),
+      },
+      workflow: {
+        start: (name, input) =>
+          this.call(
+            by,
+            'startExecution',
+            () => this.startExecution(name, input),
+            () => 'unknown' as const,
+          ),
+      },
+      notifier: {
+        notify: async (_, event) => void this.told.push(`${event.kind}: ${event.message}`),
+        page: async (_, issue) => void this.told.push(`issue ${issue.key}: ${issue.message}`),
+      },
+      logger: { info: silent, warn: silent, error: silent },
+      newId: () => `id-${++this.ids}`,
+      remainingMs: () => endsAtMs - this.time.nowMs,
+    }
+  }
+
+  private store(by: Invocation): Ports['store'] {
+    const store = this.table.as(by.name)
+    const unavailable = (): never => {
+      throw new Error('the table does not answer')
+    }
+    return {
+      ...store,
+      readState: (id) =>
+        this.call(
+          by,
+          'readState',
+          async () => {
+            const read = await store.readState(id)
+            if (read.kind === 'found') by.seen = { id: read.value.claim?.id ?? null, term: read.value.term }
+            return read
+          },
+          unavailable,
+        ),
+      writeState: (next, previous) =>
+        this.call(
+          by,
+          'writeState',
+          async () => {
+            const outcome = await store.writeState(next, previous)
+            if (outcome === 'written' && next.claim) by.claims.add(next.claim.id)
+            return outcome
+          },
+          () => 'unknown' as const,
+        ),
+      readReports: (id) => this.call(by, 'readReports', () => store.readReports(id), unavailable),
+      readApproval: (id, term) =>
+        this.call(by, 'readApproval', () => store.readApproval(id, term), unavailable),
+      readFleet: () => this.call(by, 'readFleet', () => store.readFleet(), unavailable),
+    }
+  }
+
+  private power(by: Invocation, act: 'stop' | 'start', instanceId: string) {
+    return this.call(
+      by,
+      act,
+      (): 'requested' | 'refused' | 'unknown' => {
+        this.act(by, { kind: 'power', act, instanceId })
+        return this.instances[act](instanceId)
+      },
+      () => 'unknown' as const,
+    )
+  }
+
+  private host(by: Invocation, id: NodeId, script: string): ReturnType<Ports['host']['run']> {
+    const node = this.databases.of(id).config
+    const command = recognise(this.config, this.fleet.deployment, node, script)
+    const agent = new Invocation(`agent of ${id}`)
+    const unanswered = () => ({ outcome: 'unknown' as const, message: 'no answer of the agent' })
+    const run = async () => {
+      this.act(by, { kind: 'host', node: id, command: command.do, term: command.term })
+      const done = runOnHost(
+        {
+          databases: this.databases,
+          deployment: this.fleet.deployment,
+          hostUp: (each) => this.hostUp(each),
+          step: (name, effect) => this.call(agent, name, effect, () => effect()),
+        },
+        node,
+        command,
+      )
+      // A script whose host died leaves what it had done; the caller hears nothing.
+      return Promise.race([done, agent.died.catch(unanswered)])
+    }
+    return this.call(by, `host:${command.do}`, run, unanswered)
+  }
+
+  /** The function `operate`: an invocation of its own, which outlives its caller. */
+  private async operate(request: OperateRequest): Promise<SqlResult> {
+    const me = new Invocation(`operate ${request.action.do} on ${request.node}`)
+    const lost = (): never => {
+      throw new Error('the session was cut')
+    }
+    const engine = modelEngine({
+      databases: this.databases,
+      reachable: (node) =>
+        this.reaches('operator', node) && this.hostUp(node) && !this.databases.of(node).hung,
+      trip: (name, effect) => this.call(me, name, effect, lost),
+      sleep: (ms) => this.time.sleep(ms),
+      acted: ({ node, action, term }) =>
+        this.act(me, { kind: 'sql', node, action, term, claimId: request.claimId }),
+      promotionMs: this.promotionMs,
+    })
+    const store = this.store(me)
+    const result = operate({ fleet: this.fleet, store, engine: () => engine as Engine }, request)
+    const late = this.time.sleep(functionTimeoutSeconds.operate * 1_000).then((): SqlResult => {
+      throw new Error('Sandbox.Timedout')
+    })
+    late.catch(() => undefined)
+    return Promise.race([result, late, me.died])
+  }
+
+  private async look(request: LookRequest): Promise<readonly Look[]> {
+    const looks = this.fleet.observers
+      .filter(({ id }) => !this.observersDown.has(id))
+      .map(({ id }) => this.lookFrom(id, request))
+    const silent = looks.some((look) => Object.values(look.nodes).some((node) => node.class === 'silent'))
+    if (silent) await this.time.sleep(this.config.observe.probeTimeoutMs)
+    return looks
+  }
+
+  private lookFrom(observer: string, request: LookRequest): Look {
+    const probe = (node: NodeId) =>
+      observation(this.databases.probe(observer, node, node === request.writeProbeOn), 1)
+    const look = {
+      lookId: request.lookId,
+      cluster,
+      observer,
+      nodes: Object.fromEntries(this.config.nodes.map(({ id }) => [id, probe(id)])),
+      canary: this.canaries.get(observer) ?? null,
+    }
+    if (!request.endpoint) return look
+    const cname = this.names.answered?.target ?? null
+    const node = this.config.nodes.find((each) => each.dnsName === cname)
+    const seen = node ? observation(this.databases.probe(observer, node.id, false), 1) : null
+    return {
+      ...look,
+      endpoint: {
+        name: this.config.endpoint.name,
+        addresses: node ? [node.address] : [],
+        cname,
+        class: seen?.class ?? 'unknown',
+        message: `${cname} is ${seen?.class}`,
+      },
+    }
+  }
+}
