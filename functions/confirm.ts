@@ -42,9 +42,11 @@ async function claim(
 ): Promise<StepResult | (WorkflowInput & { term: number })> {
   const { state, ports } = operation
   // A retry of this very execution whose first attempt claimed and never answered: the term is ours already.
-  if (state.phase === 'confirming' && state.claim?.holder === context.execution) {
+  if (state.claim?.holder === context.execution && state.phase !== 'steady' && state.phase !== 'settling') {
+    const mine = { ...input, term: state.term }
+    assertPhase(operation, mine, 'confirming')
     await operation.beat()
-    return { ...input, term: state.term }
+    return mine
   }
   const [fleet, approval] = await Promise.all([
     ports.store.readFleet(),

@@ -24,8 +24,9 @@ export async function fence(context: StepContext, input: WorkflowInput): Promise
   const operation = await Operation.begin(context.operationOptions('fence'))
   assertPhase(operation, input, 'fencing')
   await operation.beat()
+  if (planOf(operation.state).kind === 'switchover') return fenceSwitchover(operation, input)
+  await freezeFollowers(operation)
   const plan = planOf(operation.state)
-  if (plan.kind === 'switchover') return fenceSwitchover(operation, input)
   const byQuorum = context.cluster.policy.fence === 'quorum' && plan.facts.needsPower !== true
   if (byQuorum) {
     const result = await freezeAll(operation)
@@ -43,6 +44,32 @@ export async function fence(context: StepContext, input: WorkflowInput): Promise
   if (unfenced.length > 0) return waiting(input, 'fence', `not fenced yet: ${unfenced.join('; ')}`)
   if (!byQuorum) await record(operation, await freezeAll(operation), [], input)
   return goPromote(operation, input)
+}
+
+/**
+ * A writer of old that follows by now is a standby like the others: frozen for this term it is harmless (S2). Its power
+ * fence would take a member of the list, and with it the proof that nothing is lost.
+ */
+async function freezeFollowers(operation: Operation): Promise<void> {
+  const plan = planOf(operation.state)
+  const followers = unproven(operation.state, plan, plan.target).filter(
+    (id) => plan.frozen[id] !== undefined && operation.state.nodes[id]?.role === 'standby',
+  )
+  const { term } = operation.state
+  const evidence: Evidence[] = []
+  for (const node of followers) {
+    const result = await operation.sql(node, { do: 'freeze' })
+    if (result.outcome === 'done') evidence.push({ kind: 'frozenInRecovery', node, term })
+  }
+  if (evidence.length === 0) return
+  await operation.write(
+    { plan: { ...plan, evidence: [...plan.evidence, ...evidence] } },
+    {
+      kind: 'evidence',
+      message: evidence.map((each) => `${each.node}: in recovery and frozen`).join(', '),
+      facts: { evidence },
+    },
+  )
 }
 
 async function goPromote(

@@ -56,7 +56,8 @@ async function withoutCommit(
   }
   await followLeft(context, operation, found.looks)
   if ((input.waits ?? 0) === patience) await operation.write({}, { kind: 'paged', message: reason })
-  return waiting(input, 'repoint', reason)
+  // Followers alone did not help: fenced and fallen nodes are brought back, and then asked again.
+  return waiting(input, (input.waits ?? 0) < patience ? 'repoint' : 'settle', reason)
 }
 
 async function finish(

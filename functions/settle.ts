@@ -21,7 +21,9 @@ const betweenRoundsMs = 200
 export async function settle(context: StepContext, input: WorkflowInput): Promise<StepResult> {
   const operation = await Operation.begin(context.operationOptions('settle'))
   const { state } = operation
-  if (state.phase !== 'settling' && state.phase !== 'steady') {
+  // Nobody is left who could acknowledge: no commit returns before redundancy does, so repoint waits here (S9, H27).
+  const isAwaited = state.phase === 'repointing' && input.term === state.term
+  if (state.phase !== 'settling' && state.phase !== 'steady' && !isAwaited) {
     return done(input, 'end', [`nothing to settle: the cluster is ${state.phase} in term ${state.term}`])
   }
   const other = state.claim
@@ -32,6 +34,8 @@ export async function settle(context: StepContext, input: WorkflowInput): Promis
   }
   await operation.beat()
   const left = await passes(context, operation)
+  if (isAwaited && operation.state.phase === 'repointing')
+    return waiting(input, 'repoint', `no commit returns yet: ${left.join('; ')}`)
   return end(operation, input, left)
 }
 

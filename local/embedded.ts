@@ -54,6 +54,7 @@ export class Embedded {
   /** Every version of the state, oldest first. */
   readonly history: Seen[] = []
   readonly #directory: string
+  readonly #listeners = new Set<(state: ClusterState) => void>()
 
   private constructor(
     postgres: PostgresCluster,
@@ -121,8 +122,28 @@ export class Embedded {
   #watch(): void {
     this.aws.dynamodb.onChange((change) => {
       const read = change.newImage ? stateSchema.safeParse(itemOf(change.newImage as never)) : undefined
-      if (read?.success) this.history.push({ atMs: monotonicMs(), state: read.data })
+      if (!read?.success) return
+      this.history.push({ atMs: monotonicMs(), state: read.data })
+      for (const listener of this.#listeners) listener(read.data)
     })
+  }
+
+  /** Resolves at the very write that makes `test` true. */
+  onState(test: (state: ClusterState) => boolean): Promise<ClusterState> {
+    return new Promise((resolve) => {
+      const listener = (state: ClusterState) => {
+        if (!test(state)) return
+        this.#listeners.delete(listener)
+        resolve(state)
+      }
+      this.#listeners.add(listener)
+    })
+  }
+
+  /** One minute tick of assess, now. */
+  async tick(): Promise<void> {
+    const event = { source: 'aws.events', 'detail-type': 'Scheduled Event', time: new Date().toISOString() }
+    await this.aws.lambda.invoke('understudy-assess', event)
   }
 
   /** As many environments of each function as a failover uses at once, observers apart. */
@@ -246,7 +267,7 @@ function localConfig(
           ...options.policy,
         },
         // Loopback answers within a millisecond; half a second of silence is long here.
-        observe: { intervalMs: 500, urgentIntervalMs: 250, probeTimeoutMs: 400 },
+        observe: { intervalMs: 500, urgentIntervalMs: 250, probeTimeoutMs: 300 },
         connection: {
           database: 'postgres',
           observerUser: localRoles.observer,

@@ -69,16 +69,22 @@ function evidenceForAll(world: World): string[] {
   })
 }
 
-/** S4: who acts has just read its own claim, and nobody newer holds it unless the act was on its way already. */
+/**
+ * S4: who acts has read its own claim before. A statement may come after the next term's claim, as if it had been
+ * before it, but not after the next term's first act on that node; other acts hold the claim open, so nobody is newer.
+ */
 function claimsAtActs(world: World): string[] {
+  const acted = new Map<string, number>()
   return world.acts.flatMap((act) => {
-    const what = `${act.by.name}: ${act.kind} ${act.kind === 'sql' ? `${act.action.do} on ${act.node}` : ''}`
-    const { seen } = act.by
-    const mine =
-      act.kind === 'sql' ? seen?.id === act.claimId : seen?.id != null && act.by.claims.has(seen.id)
-    if (!mine) return [`${what} without a look at its claim (saw ${seen?.id} of term ${seen?.term})`]
-    if (!act.stalled && act.stored && act.stored.term > (seen?.term ?? 0))
-      return [`${what} of term ${seen?.term} acted in term ${act.stored.term}`]
+    const where = act.kind === 'power' ? act.instanceId : act.node
+    const what = `${act.by.name}: ${act.kind} ${act.kind === 'sql' ? act.action.do : ''} on ${where}`
+    const term = act.seen?.term ?? 0
+    const newest = acted.get(`${act.kind} ${where}`) ?? 0
+    acted.set(`${act.kind} ${where}`, Math.max(newest, term))
+    if (!act.mine) return [`${what} without a look at its claim (saw ${act.seen?.id} of term ${term})`]
+    if (newest > term) return [`${what} of term ${term} after an act of term ${newest}`]
+    if (act.kind !== 'sql' && !act.stalled && (act.stored?.term ?? 0) > term)
+      return [`${what} of term ${term} in term ${act.stored?.term}`]
     return []
   })
 }

@@ -17,7 +17,8 @@ import { fence } from '../../functions/fence.ts'
 import { promote } from '../../functions/promote.ts'
 import { repoint } from '../../functions/repoint.ts'
 import { settle } from '../../functions/settle.ts'
-import { cluster, Invocation, InvocationDied, type World } from './world.ts'
+import { Invocation, InvocationDied } from './model/invocation.ts'
+import { cluster, type World } from './world.ts'
 
 const bodies = { confirm, fence, promote, repoint, settle }
 
@@ -60,13 +61,15 @@ export class Machine {
       input,
       status: 'running',
       results: [],
-      stop: () => stopped.reject(new Stopped()),
+      stop: () => {
+        execution.status = 'stopped'
+        stopped.reject(new Stopped())
+      },
       over: Promise.resolve(),
     }
     this.executions.push(execution)
     const over = Promise.race([this.run(execution, input as StepResult), stopped.promise]).catch((error) => {
       if (!(error instanceof Stopped)) throw error
-      execution.status = 'stopped'
     })
     return Object.assign(execution, { over })
   }
@@ -80,7 +83,7 @@ export class Machine {
       try {
         data = await this.task(execution, step, data)
       } catch (error) {
-        await this.halt(execution, error)
+        if (execution.status !== 'stopped') await this.halt(execution, error)
         return
       }
       if (execution.status === 'stopped') return
@@ -210,12 +213,11 @@ export class Machine {
     }
   }
 
-  /** Waits until no execution runs. */
-  async finish(): Promise<void> {
-    for (let before = -1; before !== this.executions.length; ) {
-      before = this.executions.length
-      await Promise.all(this.executions.map((each) => each.over))
-    }
+  /** Waits until no execution runs, or for so long that those which still do wait for a person. */
+  async finish(mostMs = 600_000): Promise<void> {
+    const endMs = this.world.time.nowMs + mostMs
+    while (this.executions.some(({ status }) => status === 'running') && this.world.time.nowMs < endMs)
+      await this.world.time.sleep(100)
   }
 
   /** Minutes as they pass in production: observers, ticks, and whatever they start; until steady or `most` minutes. */
@@ -231,7 +233,7 @@ export class Machine {
   }
 
   /** Clients that write to every server that lets them: the worst that pools with old addresses do. */
-  clients(everyMs = 500): void {
+  clients(everyMs = 1_000): void {
     const { world } = this
     const write = () => {
       for (const { id } of world.config.nodes)

@@ -19,36 +19,10 @@ import type {
 import { Instance, Instances, Names } from './model/aws.ts'
 import { modelEngine } from './model/engine.ts'
 import { recognise, runOnHost } from './model/host.ts'
+import { Invocation } from './model/invocation.ts'
 import { Databases } from './model/postgres.ts'
 import { Table } from './model/store.ts'
 import { VirtualTime } from './model/time.ts'
-
-/** One run of one function. A dead one gets no answer any more; what it sent may still arrive. */
-export class Invocation {
-  readonly name: string
-  readonly died: Promise<never>
-  dead = false
-  /** Ids of the claims that it stored. */
-  readonly claims = new Set<string>()
-  /** The claim that its last consistent read showed. */
-  seen: { id: string | null; term: number } | null = null
-  kill: () => void = () => undefined
-
-  constructor(name: string) {
-    this.name = name
-    this.died = new Promise((_, reject) => {
-      this.kill = () => {
-        this.dead = true
-        reject(new InvocationDied(name))
-      }
-    })
-    this.died.catch(() => undefined)
-  }
-}
-
-export class InvocationDied extends Error {
-  override readonly name = 'Sandbox.Timedout'
-}
 
 /** One call of a port, or one round trip inside of one. */
 export interface Call {
@@ -75,9 +49,14 @@ export type Act = Trace & {
   readonly stalled: boolean
   readonly atMs: number
   readonly stored: ClusterState | undefined
+  /** The claim that its actor's last read showed, and whether that is its own. */
+  readonly seen: { readonly id: string | null; readonly term: number } | null
+  readonly mine: boolean
 }
 
 export const cluster = 'orders'
+/** As the SDK's own errors of the way to a service. */
+const unreachable = (message: string) => Object.assign(new Error(message), { code: 'ETIMEDOUT' })
 const unanswered = new Promise<never>(() => undefined)
 
 export interface WorldOptions {
@@ -197,14 +176,17 @@ export class World {
 
   private act(by: Invocation, trace: Trace): void {
     const stored = this.table.states.get(cluster)
-    this.acts.push({ ...trace, by, stalled: this.stalled.has(by), atMs: this.time.nowMs, stored })
+    const { seen } = by
+    const mine =
+      trace.kind === 'sql' ? seen?.id === trace.claimId : seen?.id != null && by.claims.has(seen.id)
+    this.acts.push({ ...trace, by, seen, mine, stalled: this.stalled.has(by), atMs: this.time.nowMs, stored })
   }
 
   /** The ports of one invocation. */
   ports(by: Invocation, endsAtMs = Number.POSITIVE_INFINITY): Ports {
     const silent = () => undefined
     const unavailable = (): never => {
-      throw new Error('no answer')
+      throw unreachable('no answer')
     }
     return {
       clock: {
@@ -272,7 +254,7 @@ export class World {
   private store(by: Invocation): Ports['store'] {
     const store = this.table.as(by.name)
     const unavailable = (): never => {
-      throw new Error('the table does not answer')
+      throw unreachable('the table does not answer')
     }
     return {
       ...store,

@@ -205,6 +205,7 @@ function follow(server: Server, action: SqlAction & { do: 'follow' }, context: C
     ['fallback_application_name', freezeName(context.deployment, context.term)],
   ])
   server.conninfo = formatConninfo(next)
+  server.stuck = false
   server.restoreCommand = action.restoreCommand
   return { outcome: 'done', message: `follows ${address}` }
 }

@@ -188,11 +188,12 @@ export class Databases {
 
   private release(server: Server): void {
     if (!server.running || server.inRecovery) return
-    server.waiting = server.waiting.filter((entry) => {
-      if (!this.isAcknowledged(server, server.log.indexOf(entry) + 1)) return true
-      this.acknowledged.push({ id: entry.id, node: server.id, reign: server.reign, atMs: this.nowMs() })
-      return false
-    })
+    // In order: what a standby has, it has with everything before it.
+    for (let [first] = server.waiting; first !== undefined; [first] = server.waiting) {
+      if (!this.isAcknowledged(server, server.log.length - server.waiting.length + 1)) return
+      server.waiting.shift()
+      this.acknowledged.push({ id: first.id, node: server.id, reign: server.reign, atMs: this.nowMs() })
+    }
   }
 
   private isAcknowledged(server: Server, length: number): boolean {
