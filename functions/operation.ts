@@ -27,9 +27,11 @@ export class StoreUnavailable extends Error {
 export class MovedOn extends Error {
   override readonly name = 'MovedOn'
   readonly next: StepResult['next']
-  constructor(next: StepResult['next']) {
-    super(`going on with ${next}`)
+  readonly term: number
+  constructor(next: StepResult['next'], term: number) {
+    super(`going on with ${next} in term ${term}`)
     this.next = next
+    this.term = term
   }
 }
 
@@ -234,7 +236,7 @@ export async function stepResult(
   try {
     return await body()
   } catch (error) {
-    if (error instanceof MovedOn) return done(input, error.next)
+    if (error instanceof MovedOn) return done({ ...input, term: error.term }, error.next)
     // A pass of settle that meets a newer one has nothing to regret: it is no failed execution.
     const over = step === 'settle' ? done(input, 'end') : refused(input, [])
     if (error instanceof Refused) return { ...over, reasons: [error.message] }

@@ -25,7 +25,7 @@ export function assertPhase(operation: Operation, input: WorkflowInput, phase: P
   if (input.term === state.term && state.phase === phase) return
   const next = stepOfPhase[state.phase]
   if (input.term === state.term && next && order.indexOf(state.phase) > order.indexOf(phase))
-    throw new MovedOn(next)
+    throw new MovedOn(next, state.term)
   throw new Refused(`term ${input.term ?? '?'} is over: the cluster is ${state.phase} in term ${state.term}`)
 }
 

@@ -124,7 +124,7 @@ const rows: readonly AssessRow[] = [
   {
     id: 'A13',
     when: 'the primary is alive and its synchronous list is not the recorded one',
-    test: (f) => isAliveByQuorum(f) && f.listDiffers && (f.isTick || !f.alreadyJudged),
+    test: (f) => isAliveByQuorum(f) && f.listDiffers && (f.isTick || !f.alreadyJudged) && !f.passUnderWay,
     does: 'start settle',
     reason:
       'the synchronous list of {primary} is {listSeen}, recorded is {listRecorded}: it counts as unknown until it is looked at',
@@ -132,14 +132,15 @@ const rows: readonly AssessRow[] = [
   {
     id: 'A14',
     when: 'the primary is alive, and a node that is being brought back streams',
-    test: (f) => isAliveByQuorum(f) && f.canAdvance.length > 0 && (f.isTick || !f.alreadyJudged),
+    test: (f) =>
+      isAliveByQuorum(f) && f.canAdvance.length > 0 && (f.isTick || !f.alreadyJudged) && !f.passUnderWay,
     does: 'start settle',
     reason: '{canAdvance} streams on the current timeline: redundancy is completed',
   },
   {
     id: 'A15',
-    when: 'the primary is alive, work is left, and it is the minute tick',
-    test: (f) => isAliveByQuorum(f) && (f.settling || f.workLeft.length > 0) && f.isTick,
+    when: 'the primary is alive, work is left, it is the minute tick, and no pass is under way',
+    test: (f) => isAliveByQuorum(f) && (f.settling || f.workLeft.length > 0) && f.isTick && !f.passUnderWay,
     does: 'start settle',
     reason: 'writes are back, work is left after term {term}: {workLeft}',
   },

@@ -32,6 +32,8 @@ export type Facts = {
   readonly pauseLeftMinutes: number
   readonly inOperation: boolean
   readonly stoodStill: boolean
+  /** A pass of settle holds the claim, and its beat moved since the last tick: it looks for itself. */
+  readonly passUnderWay: boolean
   readonly isTick: boolean
   /** This very set of reports was already acted upon: only a minute tick looks again. */
   readonly alreadyJudged: boolean
@@ -118,6 +120,7 @@ export function readFacts(input: AssessInput): { facts: Facts; sight: Sight; sta
 function stateFacts({ tick, fleet, deployment }: AssessInput, state: ClusterState | null, sight: Sight) {
   const inOperation = state !== null && operating.includes(state.phase)
   const seen = tick?.seen ?? null
+  const isStill = seen !== null && seen.version === state?.version && seen.beat === state.beat
   const last = state?.lastEvent
   const untilMs = state?.pause?.untilMs ?? 0
   // A verdict of confirm that found the primary alive by its streams; C8 and C20 are its rows for it.
@@ -135,7 +138,8 @@ function stateFacts({ tick, fleet, deployment }: AssessInput, state: ClusterStat
     pauseReason: state?.pause?.reason ?? null,
     pauseLeftMinutes: Math.max(0, Math.ceil((untilMs - fleet.clockMs) / 60_000)),
     inOperation,
-    stoodStill: inOperation && seen !== null && seen.version === state.version && seen.beat === state.beat,
+    stoodStill: inOperation && isStill,
+    passUnderWay: !inOperation && (state?.claim ?? null) !== null && !isStill,
     alreadyJudged: !inOperation && last !== undefined && last.facts.sequences === sight.sequences,
     superseded: state ? supersededBy(state, deployment, sight) : [],
     settling: state?.phase === 'settling',
