@@ -219,12 +219,14 @@ async function judged(
 
 /**
  * The hold counts from when the sessions ended (S12). An age that stands in a report was true when it was written, so
- * it is at least that old by now; what a majority says counts, and the least of it.
+ * it is at least that old by now; what a majority says counts, and the least of it. Half of the hold is always looked at
+ * here: a report may be the leftover of a loop that died (H10).
  */
 function heldBefore(context: StepContext, primary: NodeId, reports: ReadonlyMap<string, Report>): number {
   const ends = [...reports.values()].flatMap((report) => report.nodes[primary]?.sessionEnd ?? [])
   const ages = ends.filter((end) => end.how === 'untold').map((end) => end.ageMs)
-  return ages.length < majority(context.observers.length) ? 0 : Math.min(...ages)
+  if (ages.length < majority(context.observers.length)) return 0
+  return Math.min(...ages, context.cluster.policy.holdMs / 2)
 }
 
 async function readableReports(context: StepContext): Promise<ReadonlyMap<string, Report>> {
