@@ -111,12 +111,13 @@ function newPlan(input: WorkflowInput, state: ClusterState, returnTo: Plan['retu
 /** A new term needs every measurement and every fact of a fence anew; what was begun is kept. */
 function resumedPlan(plan: Plan): Plan {
   // With a target recorded the choice stands, and with it the positions that it was made by.
-  if (plan.target !== null) return { ...plan, evidence: [] }
+  const looks = { asked: 0, dead: 0, silent: 0, restart: 0 }
+  if (plan.target !== null) return { ...plan, evidence: [], looks }
   const frozen: Record<NodeId, FrozenNode> = {}
   for (const [id, node] of Object.entries(plan.frozen)) {
     frozen[id] = { ...node, positionBytes: null, replayable: null }
   }
-  return { ...plan, frozen, evidence: [], looks: { asked: 0, dead: 0, silent: 0, restart: 0 } }
+  return { ...plan, frozen, evidence: [], looks }
 }
 
 async function proceed(
@@ -294,18 +295,13 @@ async function resumeForward(
     )
     return waiting(input, 'confirm', `target ${target} is ${seen.class}`)
   }
+  // Positions of an older term count for nothing: who does not answer now can not be chosen (S8).
+  const anew = resumedPlan({ ...plan, target: null, targetPositionBytes: null, loss: null })
   // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
   await operation.write(
     {
       phase: 'fencing',
-      plan: {
-        ...plan,
-        kind: 'failover',
-        target: null,
-        targetPositionBytes: null,
-        looks: counts,
-        frozen: freezeIntents(operation, plan, looks),
-      },
+      plan: { ...anew, kind: 'failover', looks: counts, frozen: freezeIntents(operation, anew, looks) },
     },
     {
       kind: 'confirmed',

@@ -207,7 +207,11 @@ async function fenceSwitchover(operation: Operation, input: WorkflowInput): Prom
   )
   // Another possible writer may be left over from an earlier term: it needs its evidence as in any failover.
   const unfenced = unproven(operation.state, planOf(operation.state), null)
-  if (unfenced.length > 0) return waiting(input, 'fence', `not fenced: ${unfenced.join(', ')}`)
+  if (unfenced.length > 0) {
+    const reason = `not fenced: ${unfenced.join(', ')}`
+    if ((input.waits ?? 0) < patience) return waiting(input, 'fence', reason)
+    return standDown(operation, input, 'C0', reason, true)
+  }
   return goPromote(operation, input)
 }
 

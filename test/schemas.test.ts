@@ -177,7 +177,7 @@ describe('requests and commands', () => {
     { command: 'acknowledge', cluster: 'orders', reason: 'seen', by: 'anna' },
     { command: 'pause', cluster: 'orders', owner: 'anna', reason: 'upgrade', minutes: 60 },
     { command: 'resume', cluster: 'orders', by: 'anna' },
-    { command: 'failover', cluster: 'orders', reason: 'disk', by: 'anna', to: 'b', force: true },
+    { command: 'failover', cluster: 'orders', reason: 'disk', by: 'anna', to: 'b' },
     { command: 'switchover', cluster: 'orders', reason: 'patch', by: 'anna' },
     {
       command: 'approve',

@@ -6,6 +6,7 @@
 
 import { hostOf } from '../core/host.ts'
 import { agreement } from '../core/looks.ts'
+import { possibleWriters } from '../core/state.ts'
 import type { Look, ProbeRow } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import { stopWritesScript } from '../engines/postgres/host.ts'
@@ -52,6 +53,12 @@ function switchoverProblems(context: StepContext, operation: Operation, looks: r
   const problems: string[] = []
   if (cluster.host === null)
     problems.push('no host access is configured, so the primary can not be stopped cleanly')
+  // Its evidence would be waited for with the writes stopped; settle shows it harmless first.
+  const others = possibleWriters(state).filter((id) => id !== state.primary)
+  if (others.length > 0)
+    problems.push(
+      `${others.join(', ')} may still be a writer of an earlier term: wait until the cluster is steady`,
+    )
   const primary = agreement(looks, context.observers, state.primary)
   if (primary.class !== 'writable')
     problems.push(`the primary ${state.primary} is ${primary.class} to a majority of the observers`)

@@ -84,19 +84,31 @@ export async function killProcesses(dataDirectory: string, deadlineMs = 10_000):
   }
 }
 
-/** SIGSTOP of every process; repeated until no new one shows up. */
+/** SIGSTOP of every process; repeated until no new one shows up and all of them stand still. */
 export async function freezeProcesses(dataDirectory: string): Promise<void> {
   const postmaster = postmasterPid(dataDirectory)
   if (postmaster !== undefined) signal(postmaster, 'SIGSTOP')
   const stopped = new Set<number>()
   for (;;) {
-    const fresh = processesOf(dataDirectory).filter((pid) => !stopped.has(pid))
-    if (fresh.length === 0) return
+    const all = processesOf(dataDirectory)
+    const fresh = all.filter((pid) => !stopped.has(pid))
     for (const pid of fresh) {
       signal(pid, 'SIGSTOP')
       stopped.add(pid)
     }
+    // A signal is only sent here: a process that runs on another processor goes on until it takes it.
+    if (fresh.length === 0 && all.every(standsStill)) return
     await sleep(1)
+  }
+}
+
+/** Stopped, a zombie, gone, or (without /proc) not to be told. */
+function standsStill(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return /^[TtZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    return true
   }
 }
 

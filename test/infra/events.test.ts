@@ -58,7 +58,10 @@ describe('what wakes the functions', () => {
     expect(pattern).toEqual({
       source: ['aws.ec2'],
       'detail-type': ['EC2 Instance State-change Notification'],
-      detail: { 'instance-id': ['i-0aaaaaaaaaaaaaaaa', 'i-0bbbbbbbbbbbbbbbb', 'i-0cccccccccccccccc'] },
+      detail: {
+        'instance-id': ['i-0aaaaaaaaaaaaaaaa', 'i-0bbbbbbbbbbbbbbbb', 'i-0cccccccccccccccc'],
+        state: ['running', 'stopped', 'terminated'],
+      },
     })
   })
 

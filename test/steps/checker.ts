@@ -40,10 +40,11 @@ function oneTarget(world: World): string[] {
   const found: string[] = []
   for (const { state } of world.table.written) {
     const target = state.plan?.target ?? null
+    // What a resume inherits is only looked at while it confirms; from fencing on it is the term's own.
+    if (target === null || state.phase === 'confirming') continue
     const known = targets.get(state.term)
-    if (known !== undefined && target !== null && target !== known)
+    if (known !== undefined && target !== known)
       found.push(`term ${state.term} has two targets: ${known}, ${target}`)
-    if (target === null) continue
     targets.set(state.term, target)
     if (state.nodes[target]?.possibleWriter == null) found.push(`target ${target} is no possible writer`)
   }

@@ -114,13 +114,14 @@ describe('switchover', () => {
     expect(answer).toMatchObject({ outcome: 'refused', reasons: [expect.stringContaining('L4')] })
   })
 
-  test('H07 two writers stay fenced: another unfenced possible writer holds a switchover back', async () => {
+  test('H07 F77 S12 while an earlier writer is not shown harmless: refused before any write is stopped', async () => {
     const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
     world.instances.stopMs = 600_000
     await kill(world, machine, 'a')
-    await order(world, machine, { ...asked, to: 'c' }, false)
-    await world.time.run(world.time.sleep(30_000))
-    expect(world.state.primary).toBe('b')
-    expect(world.acts.filter((act) => act.kind === 'sql' && act.action.do === 'promote')).toHaveLength(1)
+    await order(world, machine, { ...asked, to: 'c' })
+    expect(machine.executions.at(-1)).toMatchObject({ status: 'refused' })
+    expect(machine.executions.at(-1)?.results.at(-1)?.reasons[0]).toMatch(/a may still be a writer/)
+    expect(world.state).toMatchObject({ primary: 'b', phase: 'settling' })
+    expect(world.acts.filter((act) => act.kind === 'host')).toEqual([])
   })
 })

@@ -155,6 +155,20 @@ describe('is it fenced?', () => {
     expect(breaches(world)).toEqual([])
   })
 
+  test('S2 H01 evidence of an older term counts for nothing', async () => {
+    const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
+    world.table.onState = (state) => {
+      if (state.phase !== 'promoting' || state.plan === null || state.plan.target !== null) return
+      const evidence = state.plan.evidence.map((each) => ({ ...each, term: state.term - 1 }))
+      world.table.states.set('orders', { ...state, plan: { ...state.plan, evidence } })
+    }
+    world.databases.of('a').end('untold')
+    await world.time.run(machine.watch(2))
+    await world.time.run(world.time.sleep(5_000))
+    expect(world.state.phase).toBe('promoting')
+    expect(promoted(world)).toEqual([])
+  })
+
   test('S2 H05 behind a quorum a standby thaws before the promotion: the fact does not hold any more', async () => {
     const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
     world.table.onState = (state) => {
@@ -300,4 +314,20 @@ test('F37 S8 a standby that was away when the others were frozen comes back: mea
   world.databases.of('c').start('standby')
   await world.time.run(machine.finish())
   await expectSteady(world, machine)
+})
+
+test('F59 H03b S9 a standby that was away and is beyond the fork is copied anew, never pointed at the primary', async () => {
+  const { world, machine } = await adopted({ policy: { fence: 'power', loss: { mode: 'availability' } } })
+  world.databases.of('b').stuck = true
+  await world.time.run(world.time.sleep(3_000))
+  world.databases.of('c').end('untold')
+  world.databases.of('b').stuck = false
+  world.cut.add('b>a')
+  await kill(world, machine, 'a')
+  expect(world.state.primary).toBe('b')
+  world.databases.of('c').start('standby')
+  await world.time.run(machine.minutes(15))
+  expect(world.table.written.some(({ state }) => state.nodes.c?.role === 'diverged')).toBe(true)
+  expect(world.state).toMatchObject({ phase: 'steady', nodes: { c: { role: 'standby' } } })
+  expect(breaches(world)).toEqual([])
 })

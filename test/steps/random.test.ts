@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { breaches, lostCommits } from './checker.ts'
 import { adopted, story } from './support.ts'
-import type { Fault } from './world.ts'
+import type { Fault, World } from './world.ts'
 
 /** Small, fast, and the same everywhere: a linear congruential generator (Numerical Recipes). */
 function numbers(seed: number): (below: number) => number {
@@ -55,19 +55,47 @@ async function trouble({ world, machine }: Made, next: (below: number) => number
   }
 }
 
-/** People repair what is broken: servers that fell are started as their files say, halts are acknowledged. */
-async function heal({ world, machine }: Made): Promise<void> {
+/**
+ * People repair what is broken: servers that fell are started as their files say, halts are acknowledged, and what can
+ * not be proved is accepted for whichever node is left. True when a loss was accepted.
+ */
+async function heal(made: Made): Promise<boolean> {
+  const { world, machine } = made
   world.fault = () => undefined
   world.cut.clear()
+  startServers(world)
+  await machine.minutes(25, () => ['steady', 'halted'].includes(world.state.phase))
+  const by = { cluster: 'orders', reason: 'looked', by: 'anna' }
+  if (world.state.phase === 'halted') await machine.command({ command: 'acknowledge', ...by })
+  const { term, plan, lastEvent } = world.state
+  const asks = plan !== null && plan.target === null && lastEvent.row === 'R12'
+  const target = /^(\w) is the furthest/.exec(lastEvent.message)?.[1]
+  if (asks)
+    await machine.command({
+      ...{ command: 'approve', ...by, term, target },
+      ...{ acceptLoss: true, unfenced: [], minutes: 60 },
+    })
+  await machine.minutes(25)
+  if (world.state.phase !== 'steady') await rescue(made)
+  return asks
+}
+
+/** Only the fenced primary has what is needed, so nobody can be promoted: stopped by hand, started by hand, adopted. */
+async function rescue({ world, machine }: Made): Promise<void> {
+  const execution = world.state.claim?.holder ?? 'nobody'
+  await machine.command({ command: 'halt', cluster: 'orders', execution, error: 'by hand' })
+  for (const instance of world.instances.all.values()) instance.state = 'running'
+  startServers(world)
+  await machine.command({ command: 'adopt', cluster: 'orders', by: 'anna' })
+  await machine.minutes(25)
+}
+
+function startServers(world: World): void {
   for (const server of world.databases.servers.values()) {
     server.hung = false
     if (!server.running && world.hostUp(server.id) && !server.half)
       server.start(server.inRecovery ? 'standby' : 'primary')
   }
-  await machine.minutes(25, () => ['steady', 'halted'].includes(world.state.phase))
-  const by = { cluster: 'orders', reason: 'looked', by: 'anna' }
-  if (world.state.phase === 'halted') await machine.command({ command: 'acknowledge', ...by })
-  await machine.minutes(25)
 }
 
 async function run(seed: number): Promise<{ problems: string[]; text: string }> {
@@ -87,10 +115,10 @@ async function run(seed: number): Promise<{ problems: string[]; text: string }> 
       }
       await machine.minutes(1 + next(2), () => false).catch(() => undefined)
     }
-    await heal(made)
+    return heal(made)
   }
-  await world.time.run(days())
-  const problems = [...breaches(world), ...lostCommits(world)]
+  const accepted = await world.time.run(days())
+  const problems = [...breaches(world), ...(accepted ? [] : lostCommits(world))]
   if (world.state.phase !== 'steady') problems.push(`in the end it is ${world.state.phase}`)
   return { problems: problems.slice(0, 5), text: story(world) }
 }

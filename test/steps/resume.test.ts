@@ -3,7 +3,7 @@
  * it is stopped there, the minutes pass, and what stood half done is finished or undone (S5; section 6, resume).
  */
 import { describe, expect, test } from 'vitest'
-import { adopted, expectSteady, order } from './support.ts'
+import { adopted, expectSteady, kinds, order } from './support.ts'
 import type { WorldOptions } from './world.ts'
 
 interface Operation {
@@ -55,4 +55,18 @@ describe.each(Object.entries(operations))('F41 F42 F69 F70 H12 S5 %s', (_, opera
       await expectSteady(world, machine)
     }
   })
+})
+
+test('S5 S6 a primary that answers again behind our own power fence is not spared by the resume', async () => {
+  const { world, machine } = await adopted({ policy: { fence: 'power' } })
+  world.instances.stopMs = 300_000
+  world.databases.of('a').hung = true
+  await world.time.run(machine.watch(20))
+  expect(world.state.plan?.fenceRequested).toEqual(['a'])
+  for (const execution of machine.executions) execution.stop()
+  world.databases.of('a').hung = false
+  await world.time.run(machine.minutes(12, () => world.state.primary === 'b'))
+  expect(kinds(world)).not.toContain('stood down')
+  await expectSteady(world, machine)
+  expect(world.state.term).toBe(3)
 })

@@ -52,6 +52,22 @@ describe('one term', () => {
     await expectSteady(world, machine)
   })
 
+  test.each(['operate', 'writeState'])(
+    'F42 S2 S5 promote dies at its next %s after the promotion: what held the quorum follows by now, it goes on',
+    async (name) => {
+      const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
+      const happened = once(
+        world,
+        (call) => call.name === name && / promote /.test(call.by.name),
+        'crash',
+        () => !world.databases.of('b').inRecovery,
+      )
+      await kill(world, machine, 'a')
+      expect([happened(), world.state.primary, world.state.term]).toEqual([true, 'b', 2])
+      await expectSteady(world, machine)
+    },
+  )
+
   test('H06 S5 every answer of the table is lost once: own writes are not taken for those of others', async () => {
     const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
     const lost = new Set<number>()
