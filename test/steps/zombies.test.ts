@@ -143,6 +143,44 @@ describe('over terms', () => {
     expect(breaches(world)).toEqual([])
   })
 
+  test('S8 H10 a target that died is doubted anew in each term, and its old position chooses nobody', async () => {
+    const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
+    world.databases.of('b').stuck = true
+    await world.time.run(world.time.sleep(3_000))
+    world.fault = ({ name }) => {
+      if (name !== 'promote:c') return undefined
+      world.databases.of('c').hung = true
+      world.databases.of('b').end('untold')
+      return 'lose'
+    }
+    world.promotionMs = 3_600_000
+    world.databases.of('a').end('untold')
+    await world.time.run(machine.watch(2))
+    const stop = () => {
+      for (const execution of machine.executions) execution.stop()
+    }
+    stop()
+    const doubted = ({ plan, term }: World['state']) => term === 3 && (plan?.looks.dead ?? 0) > 0
+    world.table.onState = (state) => {
+      if (doubted(state)) stop()
+    }
+    await world.time.run(
+      machine.minutes(20, () => world.state.term === 4 && world.state.phase === 'promoting'),
+    )
+    const claims = world.table.written
+      .map(({ state }) => state)
+      .filter((each) => each.lastEvent.kind === 'claimed')
+    expect(claims.map(({ term, plan }) => [term, plan?.looks.dead])).toEqual(
+      expect.arrayContaining([
+        [3, 0],
+        [4, 0],
+      ]),
+    )
+    await world.time.run(machine.minutes(5, () => false))
+    expect(world.state).toMatchObject({ phase: 'promoting', plan: { target: null } })
+    expect(promotions(world)).not.toContain('b')
+  })
+
   test('H06 S4 an operator session reads its claim after it connected: a superseded act is refused', async () => {
     const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
     machine.kills = false
