@@ -12,7 +12,7 @@ import { type Assessment, assess as assessCluster } from './core/assess.ts'
 import { firstFleet, isFailingOver, nextFleet } from './core/fleet.ts'
 import type { ClusterConfig, ClusterState, Fleet, Issue } from './core/types.ts'
 import { executionName, type WorkflowInput } from './core/workflow.ts'
-import { entry, logger, metrics, portsOf, warmPorts } from './entry.ts'
+import { entry, logger, metrics, portsOf } from './entry.ts'
 import { fleetMetrics } from './metrics.ts'
 import type { Ports, Read } from './ports.ts'
 
@@ -54,24 +54,35 @@ export async function assess(world: World, trigger: Trigger): Promise<Record<str
 }
 
 async function assessOne(world: World, cluster: ClusterConfig, trigger: Trigger): Promise<string> {
+  const seen = await readAndAssess(world, cluster, trigger)
+  if (seen === null) return 'under way'
+  const { state, reports, issues, assessment } = seen
+  const { decision } = assessment
+  if (decision.action === 'start' && state) await start(world.ports, state, reports, assessment)
+  await updateIssues(world.ports, cluster.id, issues, assessment)
+  logger.info(`${decision.row}: ${decision.reason}`, { cluster: cluster.id, action: decision.action })
+  return `${decision.row} ${decision.action}`
+}
+
+/** All that is read, and the one pure call; without effect. null: an operation is under way and this is only a hint. */
+async function readAndAssess(world: World, cluster: ClusterConfig, trigger: Trigger) {
   const { store } = world.ports
-  const state = await store.readState(cluster.id)
+  const read = await store.readState(cluster.id)
+  const state = read.kind === 'found' ? read.value : null
   // A report changes nothing about an operation under way: its steps look for themselves.
-  const underWay =
-    state.kind === 'found' && (state.value.phase === 'confirming' || isFailingOver(state.value.phase))
-  if (underWay && trigger.kind === 'hint' && !trigger.woken.includes(cluster.id)) return 'under way'
-  const found = state.kind === 'found' ? state.value : null
+  const underWay = state?.phase === 'confirming' || (state !== null && isFailingOver(state.phase))
+  if (underWay && trigger.kind === 'hint' && !trigger.woken.includes(cluster.id)) return null
   const [fleet, reports, issues, approval] = await Promise.all([
     readFleet(world.ports),
     store.readReports(cluster.id),
     store.readIssues(cluster.id),
-    found ? store.readApproval(cluster.id, found.term + 1) : null,
+    state ? store.readApproval(cluster.id, state.term + 1) : null,
   ])
   const input = {
     deployment: world.fleet.deployment,
     cluster,
     observers: world.fleet.observers.map((each) => each.id),
-    state,
+    state: read,
     reports,
     issues,
     approval: approval?.kind === 'found' ? approval.value : null,
@@ -84,18 +95,11 @@ async function assessOne(world: World, cluster: ClusterConfig, trigger: Trigger)
     dyingDomains: [],
   }
   let assessment = assessCluster({ ...input, fleet: calm })
-  if (
-    assessment.decision.action === 'start' &&
-    assessment.decision.kind === 'failover' &&
-    world.fleet.clusters.length > 1
-  ) {
+  const { decision } = assessment
+  if (decision.action === 'start' && decision.kind === 'failover' && world.fleet.clusters.length > 1) {
     assessment = assessCluster({ ...input, fleet: { ...calm, ...(await othersInTrouble(world, cluster)) } })
   }
-  const { decision } = assessment
-  if (decision.action === 'start' && found) await start(world.ports, found, reports, assessment)
-  await updateIssues(world.ports, cluster.id, issues, assessment)
-  logger.info(`${decision.row}: ${decision.reason}`, { cluster: cluster.id, action: decision.action })
-  return `${decision.row} ${decision.action}`
+  return { state, reports, issues, assessment }
 }
 
 /** A beat is compared between two minute ticks only: what wakes a cluster in between says nothing of beats. */
@@ -237,5 +241,12 @@ export const handler = entry(
     const assessed = await assess({ ports: portsOf(surroundings), fleet }, triggerOf(event, fleet))
     return { assessed, batchItemFailures: [] as { itemIdentifier: string }[] }
   },
-  (surroundings) => warmPorts(portsOf(surroundings), surroundings.fleet, ['reports']),
+  async (surroundings) => {
+    const world = { ports: portsOf(surroundings), fleet: surroundings.fleet }
+    const [cluster] = world.fleet.clusters
+    // Reads, judges and throws the judgement away; the client that starts the workflow is made on the way.
+    if (cluster && world.ports.workflow) {
+      await readAndAssess(world, cluster, { kind: 'hint', woken: [cluster.id], reported: [] })
+    }
+  },
 )

@@ -50,7 +50,8 @@ async function claim(
   }
   const [fleet, approval] = await Promise.all([
     ports.store.readFleet(),
-    approvalOf(ports, state.cluster, state.term + 1),
+    // Only a cooldown asks for it, and only from automation (L7).
+    input.automatic && state.lastFailover ? approvalOf(ports, state.cluster, state.term + 1) : null,
   ])
   const answer = mayClaim({
     cluster: context.cluster,

@@ -185,7 +185,12 @@ export function stepEntry(
     step,
     (event, surroundings) =>
       runStep(event, step, body, { ports: portsOf(surroundings), fleet: surroundings.fleet }),
-    (surroundings) => warmPorts(portsOf(surroundings), surroundings.fleet, warmthOf[step]),
+    (surroundings) => {
+      // Schemas compile themselves at their first use.
+      stepPayloadSchema.parse({ input: {}, execution: 'warm-up' })
+      readWorkflowInput({ cluster: 'warm-up', kind: 'settle', reason: 'warm-up' })
+      return warmPorts(portsOf(surroundings), surroundings.fleet, warmthOf[step])
+    },
   )
 }
 

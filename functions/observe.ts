@@ -93,7 +93,8 @@ class Loop {
           return 'time is up'
         this.alarm = new AbortController()
         const late = clock.monotonicMs() - dueMs > lateMs
-        await this.tick(late)
+        // A broken session is looked after at once, and alone: the others have their turn with the next tick.
+        await this.tick(late, this.ends.size > 0 ? new Set(this.ends.keys()) : undefined)
         if ((await this.report()) === 'overtaken') return 'overtaken by a newer invocation'
         await this.readState()
         dueMs = clock.monotonicMs() + this.intervalMs()
@@ -113,21 +114,23 @@ class Loop {
     return this.steady && !troubled(nodes) ? intervalMs : urgentIntervalMs
   }
 
-  private async tick(late: boolean): Promise<void> {
+  private async tick(late: boolean, only?: ReadonlySet<NodeId>): Promise<void> {
     const { clock } = this.world
     const { probeTimeoutMs } = this.cluster.observe
     const [canary, seen] = await Promise.all([
       this.canary === null ? true : probeCanary(this.canary, probeTimeoutMs),
       Promise.all(
-        this.cluster.nodes.map(async (node) => {
-          const startedMs = clock.monotonicMs()
-          const session = this.sessions.get(node.id) as ProbeSession
-          const outcome = await session.probe({
-            timeoutMs: probeTimeoutMs,
-            writeProbe: node.id === this.primary,
-          })
-          return [node.id, observation(outcome, Math.round(clock.monotonicMs() - startedMs))] as const
-        }),
+        this.cluster.nodes
+          .filter(({ id }) => only?.has(id) ?? true)
+          .map(async (node) => {
+            const startedMs = clock.monotonicMs()
+            const session = this.sessions.get(node.id) as ProbeSession
+            const outcome = await session.probe({
+              timeoutMs: probeTimeoutMs,
+              writeProbe: node.id === this.primary,
+            })
+            return [node.id, observation(outcome, Math.round(clock.monotonicMs() - startedMs))] as const
+          }),
       ),
     ])
     this.canaryAnswered = this.canary === null ? null : canary
@@ -143,7 +146,7 @@ class Loop {
         remember(this.memory.get(id), each, { nowMs, counts: !late && canary, ended, primaryBytes }),
       )
     }
-    this.at.ticks++
+    if (only === undefined) this.at.ticks++
   }
 
   /** Writes when something changed and at the heartbeat. */

@@ -2,8 +2,8 @@
  * An authoritative DNS server on UDP and TCP (`dig`, `dig +tcp`, every resolver) for hosted zones and for the fixed
  * addresses of hosts. Names of neither are REFUSED.
  */
-import { createSocket } from 'node:dgram'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
   type Answer,
   decode,
@@ -36,16 +36,6 @@ export async function startDns(
 ): Promise<LocalDns> {
   const known = new Map(Object.entries(hosts).map(([name, address]) => [absolute(name), address]))
   const reply = (message: Packet) => answer(message, zones, known)
-  const udp = createSocket('udp4')
-  udp.on('message', (bytes, from) => {
-    const message = safely(() => decode(bytes))
-    if (message) udp.send(sized(message, reply(message)), from.port, from.address)
-  })
-  await new Promise<void>((resolve, reject) => {
-    udp.once('error', reject)
-    udp.bind(port, '127.0.0.1', resolve)
-  })
-  const bound = udp.address().port
   const sockets = new Set<Socket>()
   const tcp = createServer((socket) => {
     sockets.add(socket)
@@ -53,9 +43,10 @@ export async function startDns(
     socket.on('error', () => socket.destroy())
     serveTcp(socket, reply)
   })
-  await new Promise<void>((resolve, reject) => {
-    tcp.once('error', reject)
-    tcp.listen(bound, '127.0.0.1', resolve)
+  const { udp, port: bound } = await bindBoth(tcp, port)
+  udp.on('message', (bytes, from) => {
+    const message = safely(() => decode(bytes))
+    if (message) udp.send(sized(message, reply(message)), from.port, from.address)
   })
   return {
     address: `127.0.0.1:${(tcp.address() as AddressInfo).port}`,
@@ -66,6 +57,28 @@ export async function startDns(
       await new Promise<void>((resolve) => udp.close(() => resolve()))
       await new Promise<void>((resolve) => tcp.close(() => resolve()))
     },
+  }
+}
+
+/** The same port for both; one that is free for the first may be taken for the second, then another is tried. */
+async function bindBoth(tcp: Server, port: number, tries = 20): Promise<{ udp: UdpSocket; port: number }> {
+  await new Promise<void>((resolve, reject) => {
+    tcp.once('error', reject)
+    tcp.listen(port, '127.0.0.1', resolve)
+  })
+  const bound = (tcp.address() as AddressInfo).port
+  const udp = createSocket('udp4')
+  try {
+    await new Promise<void>((resolve, reject) => {
+      udp.once('error', reject)
+      udp.bind(bound, '127.0.0.1', resolve)
+    })
+    return { udp, port: bound }
+  } catch (error) {
+    udp.close()
+    await new Promise<void>((resolve) => tcp.close(() => resolve()))
+    if (port !== 0 || tries <= 1) throw error
+    return bindBoth(tcp, port, tries - 1)
   }
 }
 

@@ -28,7 +28,7 @@ const nodes = [
 ] as const
 
 /** After this many calls a function runs as fast as one that has been warm for hours. */
-const warmRounds = 5
+const warmRounds = 25
 
 export interface EmbeddedOptions {
   readonly fence?: 'quorum' | 'power'

@@ -270,7 +270,7 @@ function settingsOf(spec: ServerSpec): string {
     wal_log_hints: 'on',
     max_wal_senders: '10',
     wal_keep_size: '128MB',
-    wal_retrieve_retry_interval: '20ms',
+    wal_retrieve_retry_interval: '60ms',
     wal_receiver_status_interval: '1s',
     wal_receiver_timeout: '5s',
     wal_sender_timeout: '5s',

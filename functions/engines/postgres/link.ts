@@ -69,9 +69,11 @@ export class Link {
     text: string,
     values: unknown[],
     timeoutMs: number,
+    name?: string,
   ): Promise<Row[]> {
     try {
-      const result = await this.#bounded(this.#client.query<Row>(text, values), timeoutMs, () => 'query')
+      const query = name === undefined ? { text, values } : { name, text, values }
+      const result = await this.#bounded(this.#client.query<Row>(query), timeoutMs, () => 'query')
       return result.rows
     } catch (error) {
       // With a query under way the driver gives the server's last words to the query, not to 'error'.

@@ -33,7 +33,7 @@ describe('a probe', { timeout: 60_000 }, () => {
       ['b', '127.0.0.1', 'streaming'],
       ['c', '127.0.0.1', 'streaming'],
     ])
-    expect(row.settings.wal_retrieve_retry_interval).toBe('20ms')
+    expect(row.settings.wal_retrieve_retry_interval).toBe('60ms')
     expect(row.systemIdentifier).toMatch(/^\d{15,}$/)
     expect(row.positionBytes).toBeGreaterThan(1_000_000)
   })
