@@ -54,13 +54,17 @@ const options = new Command('demo')
 
 const keptFile = join(tmpdir(), 'understudy-local.json')
 const width = Math.min(process.stdout.columns ?? 80, 100)
-let embedded: Embedded | undefined
+let starting: Promise<Embedded> | undefined
+const givenUp = new AbortController()
 let closing: Promise<void> | undefined
 
 function close(): Promise<void> {
   closing ??= (async () => {
     if (options.keep) rmSync(keptFile, { force: true })
-    await embedded?.close()
+    givenUp.abort()
+    // What is still starting ends itself when it fails, and can be ended once it is there.
+    const running = await starting?.catch(() => undefined)
+    await running?.close()
   })()
   return closing
 }
@@ -150,17 +154,18 @@ async function main(): Promise<void> {
   const startedMs = monotonicMs()
   say(`Starting three PostgreSQL servers, AWS's APIs on loopback, and the synthesised stack …`)
   const log = options.log === undefined ? undefined : createWriteStream(options.log)
-  embedded = await Embedded.start({
+  starting = Embedded.start({
     fence: options.fence,
     stopSeconds: options.stopSeconds,
+    signal: givenUp.signal,
     ...(log ? { log: (text: string) => void log.write(`${new Date().toISOString()} ${text}\n`) } : {}),
   })
-  const primary = embedded.state?.primary ?? '?'
+  const running = await starting
+  const primary = running.state?.primary ?? '?'
   say(
     `Steady after ${((monotonicMs() - startedMs) / 1000).toFixed(1)} s: ${primary} is the primary; a client writes through ${endpointName}.\n`,
   )
   let stop = () => {}
-  const running = embedded
   const result = await drill(running, {
     fault: options.fault,
     fence: options.fence,
@@ -199,6 +204,7 @@ async function keep(running: Embedded): Promise<void> {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
+    if (closing === undefined) say('\nEnding everything that was started …')
     close().finally(() => process.exit(130))
   })
 }

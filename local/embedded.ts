@@ -28,13 +28,15 @@ const nodes = [
 ] as const
 
 /** After this many calls a function runs as fast as one that has been warm for hours. */
-const warmRounds = 25
+const warmRounds = 12
 
 export interface EmbeddedOptions {
   readonly fence?: 'quorum' | 'power'
   readonly stopSeconds?: number
   readonly onMessage?: (message: Message) => void
   readonly log?: (line: string) => void
+  /** Gives the start up: what was started by then is ended, and `start` rejects. */
+  readonly signal?: AbortSignal
   readonly policy?: Partial<NonNullable<PolicyInput>>
   readonly overrides?: Overrides
 }
@@ -85,6 +87,7 @@ export class Embedded {
         synthesise(directory),
       ])
       postgres = servers
+      options.signal?.throwIfAborted()
       let resolver = ''
       const aws = await startLocalAws({
         assembly,
@@ -106,10 +109,11 @@ export class Embedded {
       })
       embedded = new Embedded(servers, aws, port, resolver, directory)
       embedded.#watch()
+      options.signal?.throwIfAborted()
       await Promise.all(embedded.#environments().map(([name, count]) => aws.lambda.prewarm(name, count)))
       if (options.overrides?.schedules !== false) aws.events.startSchedules()
       await embedded.#adopt()
-      await embedded.#warm()
+      await embedded.#warm(options.signal)
       return embedded
     } catch (error) {
       await embedded?.aws.close()
@@ -154,8 +158,9 @@ export class Embedded {
   }
 
   /** On AWS a rule keeps the functions warm by this call; here they are warmed before the first fault. */
-  async #warm(): Promise<void> {
+  async #warm(signal: AbortSignal | undefined): Promise<void> {
     for (let round = 0; round < warmRounds; round++) {
+      signal?.throwIfAborted()
       for (const [name, count] of this.#environments()) {
         await Promise.all(Array.from({ length: count }, () => this.aws.lambda.invoke(name, { warmup: true })))
       }
