@@ -17,7 +17,7 @@ import { done, Operation, refused, waiting } from './operation.ts'
 import { approvalOf, assertPhase, lookRound, planOf } from './step.ts'
 
 /** At least this long between two looks, so that a stream has time to show progress. */
-const betweenLooksMs = 100
+const betweenLooksMs = 50
 
 /** Looks of one invocation are asked for during at most this long; then the step comes back. */
 const judgeMs = 8_000

@@ -28,7 +28,7 @@ const nodes = [
 ] as const
 
 /** After this many calls a function runs as fast as one that has been warm for hours. */
-const warmRounds = 12
+const warmRounds = 25
 
 export interface EmbeddedOptions {
   readonly fence?: 'quorum' | 'power'
@@ -268,7 +268,7 @@ function localConfig(
           synchronous: 'managed',
           silentLooks: 2,
           // A restart takes some 40 ms on loopback; a quarter of a second, the default, is for real networks.
-          holdMs: 150,
+          holdMs: 100,
           ...options.policy,
         },
         // Loopback answers within a millisecond; half a second of silence is long here.
