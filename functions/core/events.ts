@@ -14,8 +14,3 @@ const quiet = new Set([
 export function isNotable(kind: string): boolean {
   return !quiet.has(kind)
 }
-
-/** Happenings that should wake somebody. */
-export function isPage(kind: string): boolean {
-  return kind === 'paged' || kind === 'halted'
-}
