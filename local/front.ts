@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** An error that a service answers with; `code` is the wire code. */
 export class AwsError extends Error {
@@ -21,7 +22,18 @@ export class AwsError extends Error {
 
 export type JsonApi = (operation: string, input: Record<string, unknown>) => Promise<unknown> | unknown
 /** Answers the XML body. */
-export type QueryApi = (operation: string, form: URLSearchParams) => Promise<string> | string
+export type QueryApi = (
+  operation: string,
+  form: URLSearchParams,
+  context: QueryContext,
+) => Promise<string> | string
+
+export interface QueryContext {
+  /** The Region that the call was signed for. */
+  readonly region: string
+  /** Of a read: it is to see what was true that long ago; see `Mishap`. */
+  readonly staleMs: number
+}
 /** Answers the XML body; throws `AwsError`. */
 export type PathApi = (request: HttpRequest) => Promise<HttpReply> | HttpReply
 
@@ -54,6 +66,10 @@ export interface Call {
   readonly operation: string
   readonly body: string
 }
+export interface SignedCall extends Call {
+  /** The Region that the call was signed for; empty when it was not signed. */
+  readonly region: string
+}
 
 /**
  * What goes wrong with a call. `before`: it has no effect; `after`: it has its effect and the reply is lost or
@@ -67,15 +83,26 @@ export interface Fault {
 }
 export type FaultHook = (call: Call) => Fault | undefined | Promise<Fault | undefined>
 
+/** What else may become of a call to the front: with `when` a fault, without it answered, only late or from old facts. */
+export interface Mishap extends Partial<Fault> {
+  /** Without `code` the connection stays open and nothing is answered, until the client gives up. */
+  readonly silent?: boolean
+  /** The answer comes this much later than its effect. A hook that waits delays the effect, too. */
+  readonly delayMs?: number
+  /** The service answers with what was true that long ago, where it can: eventually consistent reads. */
+  readonly staleMs?: number
+}
+export type MishapHook = (call: SignedCall) => Mishap | undefined | Promise<Mishap | undefined>
+
 export interface Front {
   readonly url: string
   /** Sees every call before it is carried out. Returns a function that takes the hook away. */
-  onCall(hook: FaultHook): () => void
+  onCall(hook: MishapHook): () => void
   close(): Promise<void>
 }
 
 export async function startFront(services: Services, port = 0): Promise<Front> {
-  const hooks = new Set<FaultHook>()
+  const hooks = new Set<MishapHook>()
   const server = createServer((request, response) => {
     answer(services, hooks, request, response).catch((error: Error) => {
       if (!response.headersSent) response.writeHead(500)
@@ -104,7 +131,7 @@ export async function startFront(services: Services, port = 0): Promise<Front> {
 
 async function answer(
   services: Services,
-  hooks: Set<FaultHook>,
+  hooks: Set<MishapHook>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -122,22 +149,24 @@ async function answer(
   const fault = await findFault(hooks, {
     service: route.service,
     operation: route.operation,
+    region: regionOf(http),
     body: http.body,
   })
   let reply: HttpReply | null = null
-  if (fault?.when !== 'before') reply = await carryOut(route)
-  if (fault && fault.code === undefined) {
-    request.socket.destroy()
+  if (fault?.when !== 'before') reply = await carryOut(route, fault?.staleMs ?? 0)
+  if (fault?.delayMs) await sleep(fault.delayMs)
+  if (fault?.when && fault.code === undefined) {
+    if (!fault.silent) request.socket.destroy()
     return
   }
-  if (fault)
+  if (fault?.when)
     reply = route.fail(new AwsError(fault.code ?? '', fault.message ?? 'injected fault', fault.status ?? 400))
   if (!reply) return
   response.writeHead(reply.status, { 'x-amzn-requestid': randomUUID(), ...reply.headers })
   response.end(reply.body)
 }
 
-async function findFault(hooks: Set<FaultHook>, call: Call): Promise<Fault | undefined> {
+async function findFault(hooks: Set<MishapHook>, call: SignedCall): Promise<Mishap | undefined> {
   for (const hook of hooks) {
     const fault = await hook(call)
     if (fault) return fault
@@ -148,13 +177,13 @@ async function findFault(hooks: Set<FaultHook>, call: Call): Promise<Fault | und
 interface Route {
   readonly service: string
   readonly operation: string
-  run(): Promise<HttpReply>
+  run(staleMs: number): Promise<HttpReply>
   fail(error: AwsError): HttpReply
 }
 
-async function carryOut(route: Route): Promise<HttpReply> {
+async function carryOut(route: Route, staleMs: number): Promise<HttpReply> {
   try {
-    return await route.run()
+    return await route.run(staleMs)
   } catch (error) {
     if (error instanceof AwsError) return route.fail(error)
     return route.fail(new AwsError('InternalFailure', (error as Error).stack ?? String(error), 500))
@@ -205,12 +234,18 @@ function queryRoute(services: Services, http: HttpRequest): Route {
   return {
     service: version,
     operation,
-    run: async () => {
+    run: async (staleMs) => {
       if (!api) throw new AwsError('InvalidAction', `no local service answers ${operation || http.path}`, 404)
-      return { status: 200, headers: { 'content-type': 'text/xml' }, body: await api(operation, form) }
+      const body = await api(operation, form, { region: regionOf(http), staleMs })
+      return { status: 200, headers: { 'content-type': 'text/xml' }, body }
     },
     fail: version === '2016-11-15' ? ec2Error : xmlError,
   }
+}
+
+/** Of the credential scope: `Credential=<key>/<date>/<Region>/<service>/aws4_request`. */
+function regionOf(http: HttpRequest): string {
+  return /Credential=[^/]+\/\d+\/([^/]+)\//.exec(http.headers.authorization ?? '')?.[1] ?? ''
 }
 
 /** Names of the operations that a service does not have. */

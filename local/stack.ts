@@ -12,9 +12,10 @@ import { type LocalDynamoDb, startDynamoDb } from './dynamodb.ts'
 import { Ec2Service } from './ec2.ts'
 import { type BusEvent, EventsService } from './events.ts'
 import { Feed } from './feed.ts'
-import { type Front, startFront } from './front.ts'
+import { type Front, type QueryApi, startFront } from './front.ts'
 import { LambdaService } from './lambda.ts'
 import type { Machine } from './machine.ts'
+import { type RdsControlPlane, rdsVersion } from './rds/index.ts'
 import { Route53Service } from './route53.ts'
 import { type Message, SnsService } from './sns.ts'
 import { SsmService } from './ssm.ts'
@@ -42,6 +43,8 @@ export interface LocalAwsOptions {
   /** Fixed A records: names of nodes and observers' canaries to IPv4 addresses. */
   readonly hosts: Readonly<Record<string, string>>
   readonly zone: { readonly id: string; readonly name: string }
+  /** Databases of RDS, if there are any; the caller's to close. */
+  readonly rds?: RdsControlPlane
   /** What is published to people. */
   readonly onMessage?: (message: Message) => void
   readonly onEvent?: (bus: string, event: BusEvent) => void
@@ -148,6 +151,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
         query: {
           '2016-11-15': (operation, form) => ec2.handle(operation, form),
           '2010-03-31': (operation, form) => sns.handle(operation, form),
+          ...rdsService(options, identity, events, closers),
         },
         path: {
           '2015-03-31': (request) => lambda.handle(request),
@@ -222,6 +226,22 @@ function hostServices(
     events.put('aws.ec2', 'EC2 Instance State-change Notification', { 'instance-id': id, state }, [arn])
   })
   return { ec2, ssm }
+}
+
+/** Its events reach the rules of their own Region only, as on AWS. */
+function rdsService(
+  { rds }: LocalAwsOptions,
+  identity: Identity,
+  events: EventsService,
+  closers: (() => unknown)[],
+): Record<string, QueryApi> {
+  if (!rds) return {}
+  const remove = rds.onEvent((event) => {
+    if (event.region === identity.region)
+      events.put(event.source, event['detail-type'], event.detail, event.resources)
+  })
+  closers.push(remove)
+  return { [rdsVersion]: (operation, form, context) => rds.handle(operation, form, context) }
 }
 
 /**

@@ -1,0 +1,5 @@
+export { RdsControlPlane, type RdsOptions, type ServersOfRegion, type View } from './controlPlane.ts'
+export { type DelaysMs, realDelaysMs } from './delays.ts'
+export type { Delivery, RdsEvent } from './events.ts'
+export { answerLost, chance, noAnswer, rdsVersion, throttled } from './faults.ts'
+export type { ClusterSpec, EndpointSpec, GlobalSpec, InstanceSpec } from './setUp.ts'

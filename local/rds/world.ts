@@ -1,0 +1,259 @@
+/** What all actions share: records, servers, endpoints, the clock of the control plane, and work in the background. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AwsError } from '../front.ts'
+import type { PostgresServer } from '../postgres/index.ts'
+import type { DelayName, DelaysMs } from './delays.ts'
+import type { Journal } from './events.ts'
+import { History } from './history.ts'
+import {
+  arnOf,
+  type DbCluster,
+  type DbInstance,
+  type GlobalCluster,
+  type GroupMembership,
+  regionOfArn,
+} from './model.ts'
+import type { EndpointProxy, Route, Target } from './proxy.ts'
+import type { Workshop } from './servers.ts'
+
+/** Where an instance really lives. An instance without a host is paper only: for fleets that nobody connects to. */
+export interface Host {
+  readonly server: PostgresServer
+  readonly proxy: EndpointProxy | null
+  /** By the control plane, which ends it too. */
+  readonly made: boolean
+  /** False: the control plane knows that nothing listens there. */
+  up: boolean
+  frozen: boolean
+}
+
+export interface ClusterHost {
+  readonly writer: EndpointProxy | null
+  readonly reader: EndpointProxy | null
+  /** The instance that the cluster endpoint leads to: it follows the writer late. */
+  leadsTo: string | null
+}
+
+export interface NewPlace {
+  readonly server: Target
+  readonly endpoint: Target & { readonly name?: string }
+}
+export type Allocator = (instance: {
+  readonly identifier: string
+  readonly region: string
+}) => NewPlace | Promise<NewPlace>
+
+export interface WorldOptions {
+  readonly accountId: string
+  readonly regions: readonly string[]
+  readonly groups: Readonly<Record<string, boolean>>
+  readonly delaysMs: DelaysMs
+  readonly journal: Journal
+  readonly workshop: Workshop
+  readonly allocate: Allocator
+  readonly log: (line: string) => void
+}
+
+const retryMs = 200
+
+export class World {
+  readonly options: WorldOptions
+  readonly instances = new History<DbInstance>()
+  readonly clusters = new History<DbCluster>()
+  readonly globals = new History<GlobalCluster>()
+  readonly hosts = new Map<string, Host>()
+  readonly clusterHosts = new Map<string, ClusterHost>()
+  /** By the ARN of the global cluster: its writer endpoint, and the cluster that it leads to. */
+  readonly globalHosts = new Map<string, { readonly proxy: EndpointProxy | null; leadsTo: string }>()
+  readonly groups: Map<string, boolean>
+  readonly downRegions = new Set<string>()
+  /** Old primaries whose writes Aurora does not manage to block, for tests of what follows. */
+  readonly unfenceable = new Set<string>()
+  readonly #abort = new AbortController()
+  readonly #work = new Set<Promise<void>>()
+
+  constructor(options: WorldOptions) {
+    this.options = options
+    this.groups = new Map(Object.entries(options.groups))
+  }
+
+  get journal(): Journal {
+    return this.options.journal
+  }
+
+  get workshop(): Workshop {
+    return this.options.workshop
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Throws when the control plane is closed meanwhile. */
+  async wait(delay: DelayName): Promise<void> {
+    await sleep(this.options.delaysMs[delay], undefined, { signal: this.signal })
+  }
+
+  /** What goes on after the answer. Its failure is logged: on AWS, too, nobody would be told. */
+  background(what: string, work: () => Promise<void>): void {
+    const running = work()
+      .catch((error: Error) => {
+        if (!this.signal.aborted) this.options.log(`rds: ${what} failed: ${error.stack}`)
+      })
+      .finally(() => this.#work.delete(running))
+    this.#work.add(running)
+  }
+
+  /** Until it succeeds: RDS' own workflows do not give up half way. */
+  async persist(what: string, work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      this.signal.throwIfAborted()
+      try {
+        return await work()
+      } catch (error) {
+        this.options.log(`rds: ${what}: ${(error as Error).message}; again`)
+      }
+      await sleep(retryMs, undefined, { signal: this.signal })
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort()
+    await Promise.all(this.#work)
+  }
+
+  update(arn: string, change: Partial<DbInstance>): DbInstance {
+    const next = { ...this.instance(arn), ...change }
+    this.instances.set(arn, next)
+    return next
+  }
+
+  updateCluster(arn: string, change: Partial<DbCluster>): DbCluster {
+    const next = { ...this.cluster(arn), ...change }
+    this.clusters.set(arn, next)
+    return next
+  }
+
+  updateGlobal(arn: string, change: Partial<GlobalCluster>): GlobalCluster {
+    const next = { ...this.global(arn), ...change }
+    this.globals.set(arn, next)
+    return next
+  }
+
+  instance(arn: string): DbInstance {
+    const found = this.instances.get(arn)
+    if (!found) throw new Error(`no instance ${arn}`)
+    return found
+  }
+
+  cluster(arn: string): DbCluster {
+    const found = this.clusters.get(arn)
+    if (!found) throw new Error(`no cluster ${arn}`)
+    return found
+  }
+
+  global(arn: string): GlobalCluster {
+    const found = this.globals.get(arn)
+    if (!found) throw new Error(`no global cluster ${arn}`)
+    return found
+  }
+
+  /** As a call finds it: by name in its own Region only. Identifiers are not case-sensitive. */
+  findInstance(region: string, name: string): DbInstance {
+    const identifier = name.toLowerCase()
+    const found = this.instances.get(
+      identifier.startsWith('arn:') ? name : arnOf('db', region, this.options.accountId, identifier),
+    )
+    if (!found || found.region !== region)
+      throw new AwsError('DBInstanceNotFound', `DBInstance ${name} not found.`, 404)
+    return found
+  }
+
+  findCluster(region: string, name: string): DbCluster {
+    const found = this.clusters.get(
+      name.startsWith('arn:') ? name : arnOf('cluster', region, this.options.accountId, name.toLowerCase()),
+    )
+    if (!found || found.region !== region)
+      throw new AwsError('DBClusterNotFoundFault', `DBCluster ${name} not found.`, 404)
+    return found
+  }
+
+  server(arn: string): PostgresServer | null {
+    return this.hosts.get(arn)?.server ?? null
+  }
+
+  checkGroups(ids: readonly string[]): void {
+    for (const id of ids) {
+      if (!this.groups.has(id))
+        throw new AwsError('InvalidParameterValue', `Invalid security group , groupId= ${id}, groupName=.`)
+    }
+  }
+
+  /** Until a change is done the old groups count. */
+  isOpen(groups: readonly GroupMembership[]): boolean {
+    return groups.some(({ id, status }) => status !== 'adding' && this.groups.get(id) === true)
+  }
+
+  /** Brings every endpoint in line with groups, servers and roles. */
+  async refreshRoutes(): Promise<void> {
+    for (const [arn, host] of this.hosts) {
+      const instance = this.instances.get(arn)
+      if (instance) await host.proxy?.setRoute(this.#route(this.#groupsOf(instance), arn))
+    }
+    for (const [arn, host] of this.clusterHosts) {
+      const { groups } = this.cluster(arn)
+      await host.writer?.setRoute(this.#route(groups, host.leadsTo))
+      await host.reader?.setRoute(this.#route(groups, this.#someReader(arn)))
+    }
+    for (const { proxy, leadsTo } of this.globalHosts.values()) {
+      const { groups } = this.cluster(leadsTo)
+      await proxy?.setRoute(this.#route(groups, this.clusterHosts.get(leadsTo)?.leadsTo ?? null))
+    }
+  }
+
+  /** Clients find it dead from now on; `act` makes it so. */
+  async takeDown(arn: string, act: (host: Host) => Promise<void>): Promise<void> {
+    const host = this.hosts.get(arn)
+    if (!host) return
+    host.up = false
+    await this.refreshRoutes()
+    await act(host)
+    host.frozen = false
+  }
+
+  async bringUp(arn: string, act: (host: Host) => Promise<void>): Promise<void> {
+    const host = this.hosts.get(arn)
+    if (!host) return
+    await act(host)
+    host.up = true
+    host.frozen = false
+    await this.refreshRoutes()
+  }
+
+  isRegionDown(arn: string): boolean {
+    return this.downRegions.has(regionOfArn(arn))
+  }
+
+  #groupsOf(instance: DbInstance): readonly GroupMembership[] {
+    return instance.cluster === null ? instance.groups : this.cluster(instance.cluster).groups
+  }
+
+  #someReader(clusterArn: string): string | null {
+    const members = this.cluster(clusterArn).members
+    const reader = members.find(({ arn, isWriter }) => !isWriter && this.hosts.get(arn)?.up === true)
+    return reader?.arn ?? members.find(({ isWriter }) => isWriter)?.arn ?? null
+  }
+
+  #route(groups: readonly GroupMembership[], arn: string | null): Route {
+    if (!this.isOpen(groups)) return { kind: 'silent' }
+    const host = arn === null ? undefined : this.hosts.get(arn)
+    if (!host?.up) return { kind: 'refuse' }
+    return { kind: 'forward', to: host.server }
+  }
+}
+
+/** Ends a server as an orderly shutdown does; one that does not react is cut off. */
+export async function shutDown(host: Host): Promise<void> {
+  if (host.frozen) return await host.server.kill()
+  await host.server.stop('fast').catch(() => host.server.kill())
+}
