@@ -122,11 +122,13 @@ function addStreams({ table, functions }: Sources): void {
     filters: [written(report, { changed: { BOOL: [true] } }), written(state, { wakeNow: { BOOL: [true] } })],
   })
   // From the beginning: an event that happened while the mapping was made is still told. The next writer of a state
-  // stores an event that was given up here.
+  // stores an event that was given up here. A second is gathered, so that people hear of a failover once it is done,
+  // and not from a function that competes with its steps.
   functions.record.addEventSourceMapping('Stream', {
     ...common,
     startingPosition: lambda.StartingPosition.TRIM_HORIZON,
     batchSize: 25,
+    maxBatchingWindow: Duration.seconds(1),
     retryAttempts: 10,
     maxRecordAge: Duration.hours(6),
     filters: [written(state)],

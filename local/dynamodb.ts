@@ -144,7 +144,8 @@ function observeWrites(store: Untyped, onWrite: OnWrite): Untyped {
     ) => {
       get.call(items, key, (_missing, before) => {
         write((error) => {
-          if (!error) onWrite(table, copy(before), copy(after))
+          // What was read is ours alone; what was written is the caller's, too.
+          if (!error) onWrite(table, (before as AttributeMap | undefined) ?? null, copy(after))
           done(error)
         })
       })

@@ -271,8 +271,9 @@ function localConfig(
           holdMs: 100,
           ...options.policy,
         },
-        // Loopback answers within a millisecond; half a second of silence is long here.
-        observe: { intervalMs: 500, urgentIntervalMs: 250, probeTimeoutMs: 300 },
+        // Loopback answers within a millisecond; half a second of silence is long here. Urgent probes are no more frequent:
+        // all of this shares a few processors with the failover itself.
+        observe: { intervalMs: 500, urgentIntervalMs: 500, probeTimeoutMs: 300 },
         connection: {
           database: 'postgres',
           observerUser: localRoles.observer,

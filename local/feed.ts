@@ -185,7 +185,6 @@ function streamRecord(change: Change, stream: { arn: string; view: string }, reg
       ...(wantsNew && newImage ? { NewImage: newImage } : {}),
       ...(wantsOld && oldImage ? { OldImage: oldImage } : {}),
       SequenceNumber: String(change.sequence).padStart(21, '0'),
-      SizeBytes: JSON.stringify(newImage ?? oldImage).length,
       StreamViewType: stream.view,
     },
     eventSourceARN: stream.arn,

@@ -115,7 +115,10 @@ export class PostgresCluster {
 
   /** Kills every process, removes the SysV segments that these servers own, and deletes the directory. */
   async close(): Promise<void> {
-    for (const server of this.servers.values()) await server.kill()
+    for (const server of this.servers.values()) {
+      await server.kill()
+      server.removeSharedMemory()
+    }
     // Data directories that a rejoin moved aside, or is still making.
     for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
       const path = join(this.directory, entry.name)

