@@ -1,4 +1,5 @@
 /** What the command function answers to `status`, `explain` and a start by hand, as far as the CLI shows it. */
+import type { ApprovalView } from '../functions/core/approval.ts'
 import type { Decision } from '../functions/core/decisions.ts'
 import type { Availability, ClusterState, Event, Issue, Report } from '../functions/core/types.ts'
 
@@ -16,6 +17,9 @@ export interface ClusterStatus {
   readonly decision: Decision
   readonly availability: Availability
   readonly issues: readonly Issue[]
+  /** The scheduler's clock; null: no tick was seen yet. Absent in answers of an older deployment. */
+  readonly clockMs?: number | null
+  readonly approval?: ApprovalView | null
   readonly nodes: readonly {
     readonly id: string
     readonly address: string

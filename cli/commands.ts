@@ -65,6 +65,14 @@ export const cliCommands: readonly CliCommand[] = [
     request: ({ reason: why }, by) => ({ by, reason: why }),
   },
   {
+    name: 'halt',
+    cluster: 'required',
+    summary: 'stop an operation that waits and will not end; nothing is undone',
+    example: 'understudy halt orders --reason "only the fenced primary has the data"',
+    options: [reason],
+    request: ({ reason: why }, by) => ({ by, reason: why }),
+  },
+  {
     name: 'pause',
     cluster: 'required',
     summary: 'no automatic failover for a while',

@@ -2,6 +2,7 @@
  * Follows an operation that was started by hand: shows what happens in its term until it is over. It only reads; when
  * it ends early, the operation goes on.
  */
+import { isRefusal } from '../functions/core/events.ts'
 import type { ClusterState, Event } from '../functions/core/types.ts'
 import { clustersOf, explanationOf, type Started } from './answers.ts'
 import type { Asked } from './ask.ts'
@@ -49,7 +50,8 @@ export async function follow(options: FollowOptions): Promise<End> {
       silent = state
     } else {
       silent = ''
-      if (state.version !== seenVersion) {
+      // A refusal makes no version.
+      if (state.version !== seenVersion || state.term < started.term) {
         const read = await readEvents(options)
         if (read) {
           events = read
@@ -63,11 +65,11 @@ export async function follow(options: FollowOptions): Promise<End> {
         events: events.filter((event) => event.term >= started.term && event.term <= term),
       }
       for (const event of view.events) {
-        const key = `${event.term}.${event.version}`
+        const key = `${event.term}.${event.version}.${event.kind}.${event.message}`
         if (!shown.has(key)) options.show(event)
         shown.add(key)
       }
-      const end = endOf(view, term, started)
+      const end = refusalOf(events, started) ?? endOf(view, term, started)
       if (end) return end
     }
     if (options.interrupted.aborted) return { end: 'unfinished', reason: `interrupted: ${goesOn(cluster)}` }
@@ -107,6 +109,12 @@ function resumedAs(state: ClusterState, term: number, events: readonly Event[]):
   if (state.term <= term) return undefined
   const claim = events.find((event) => event.term === term + 1 && event.kind === 'claimed')
   return claim?.message.startsWith('resume ') ? term + 1 : undefined
+}
+
+/** Refused at the claim: nothing began, whatever has become of the cluster since. */
+function refusalOf(events: readonly Event[], { execution }: Started): End | undefined {
+  const own = events.find((event) => isRefusal(event) && event.facts.execution === execution)
+  return own && { end: 'refused', reasons: [`${own.row}: ${own.message}`] }
 }
 
 function endOf({ state, events }: View, term: number, started: Started): End | undefined {

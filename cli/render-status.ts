@@ -24,7 +24,7 @@ function renderCluster(status: ClusterStatus, width: number): string[] {
     '',
     ...nodes(status, width),
     '',
-    ...(state ? recorded(state, width) : []),
+    ...(state ? recorded(state, status, width) : []),
     ...issues(status.issues, width),
   ]
 }
@@ -160,14 +160,17 @@ function marks({ state, reports }: ClusterStatus, id: string): string {
 // ---------------------------------------------------------------------------------------------------------------
 // What is recorded, and what people should know
 
-function recorded({ synchronous, pause, lastFailover }: ClusterState, width: number): string[] {
-  const { status, method, k, listed, primary, names, reasons } = synchronous
+function recorded(state: ClusterState, status: ClusterStatus, width: number): string[] {
+  const { synchronous, lastFailover } = state
+  const { method, k, listed, primary, names, reasons } = synchronous
   const list = method ? `${method} ${k} of ${listed.join(', ')}` : names === '' ? 'nobody listed' : names
   const why = reasons.length > 0 ? `: ${reasons.join('; ')}` : ''
-  const pausedBy = pause ? `by ${pause.owner} until ${instant(pause.untilMs)}: ${pause.reason}` : 'none'
+  const paused = pauseText(state, status.clockMs)
   return [
-    ...hanging('  synchronous:   ', `${status}, ${list} on ${primary}${why}`, width),
-    ...hanging('  pause:         ', pausedBy, width, pause ? 'yellow' : 'reset'),
+    ...hanging('  synchronous:   ', `${synchronous.status}, ${list} on ${primary}${why}`, width),
+    ...(status.clockMs === undefined ? [] : hanging('  clock:         ', clockText(status.clockMs), width)),
+    ...hanging('  pause:         ', paused.text, width, paused.holds ? 'yellow' : 'reset'),
+    ...approval(status, width),
     ...hanging(
       '  last failover: ',
       lastFailover ? `term ${lastFailover.term}, ${instant(lastFailover.atMs)}` : 'none',
@@ -175,6 +178,42 @@ function recorded({ synchronous, pause, lastFailover }: ClusterState, width: num
     ),
   ]
 }
+
+const clockText = (clockMs: number | null) =>
+  clockMs === null ? 'no minute tick was seen yet' : `${instant(clockMs)}, the last minute tick`
+
+/** By the scheduler's clock, as the pause itself ends (S3); without one, a pause holds. */
+function pauseText({ pause }: ClusterState, clockMs: number | null | undefined) {
+  if (pause === null) return { text: 'none', holds: false }
+  const until = instant(pause.untilMs)
+  if (typeof clockMs !== 'number')
+    return { text: `by ${pause.owner} until ${until}: ${pause.reason}`, holds: true }
+  if (clockMs >= pause.untilMs) return { text: `none; that of ${pause.owner} ended ${until}`, holds: false }
+  const left = plural(Math.ceil((pause.untilMs - clockMs) / 60_000), 'minute')
+  return { text: `by ${pause.owner} until ${until}, ${left} more: ${pause.reason}`, holds: true }
+}
+
+/** What waits for a person's word, and whose word counts. */
+function approval({ cluster, approval: view }: ClusterStatus, width: number): string[] {
+  if (!view) return []
+  const { term, needed, given, inForce } = view
+  const facts: string[] = []
+  if (given !== null) {
+    const accepted = [
+      ...(given.acceptLoss ? [`the loss of promoting ${given.target ?? 'nobody'}`] : []),
+      ...(given.unfenced.length > 0 ? [`the missing fence of ${given.unfenced.join(', ')}`] : []),
+    ]
+    const what = accepted.length === 0 ? '' : ` accepts ${accepted.join(' and ')}`
+    const until = `${inForce ? 'until' : 'ended'} ${instant(given.untilMs)}`
+    facts.push(`term ${term}: ${given.by}${what}, ${until} (${given.reason})`)
+  }
+  if (needed !== null)
+    facts.push(`needed for term ${term}: ${needed} (\`understudy approve ${cluster} --term ${term} …\`)`)
+  const label = '  approval:      '
+  return hanging(label, facts.join('; ') || 'none', width, facts.length > 0 ? 'yellow' : 'reset')
+}
+
+const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? '' : 's'}`
 
 const severityStyle = { info: 'bold', warning: 'yellow', critical: 'red' } as const
 const rank = { critical: 0, warning: 1, info: 2 } as const

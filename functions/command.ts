@@ -1,13 +1,21 @@
 /** command: what operators ask for, and the workflow's way out. Bad input gets one error that lists everything wrong. */
 
 import { adopt } from './commands/adopt.ts'
-import { acknowledge, approve, halt, pause, resume } from './commands/control.ts'
+import { acknowledge, approve, pause, resume } from './commands/control.ts'
+import { halt, haltFailed } from './commands/halt.ts'
 import { explain, status } from './commands/inspect.ts'
 import { startByHand } from './commands/start.ts'
 import type { CommandWorld } from './commands/world.ts'
 import { entry, portsOf } from './entry.ts'
 import { Refused, StoreUnavailable, Superseded } from './operation.ts'
-import { type Command, commandSchema, problemsOf } from './schemas.ts'
+import {
+  type Command,
+  commandSchema,
+  isWorkflowHalt,
+  problemsOf,
+  type WorkflowHalt,
+  workflowHaltSchema,
+} from './schemas.ts'
 
 /** What every command answers: done with what it found or did, or refused with every reason. */
 export type CommandResult =
@@ -15,7 +23,7 @@ export type CommandResult =
   | { readonly outcome: 'refused'; readonly reasons: readonly string[] }
 
 export async function command(world: CommandWorld, event: unknown): Promise<CommandResult> {
-  const read = commandSchema.safeParse(event)
+  const read = isWorkflowHalt(event) ? workflowHaltSchema.safeParse(event) : commandSchema.safeParse(event)
   if (!read.success) return { outcome: 'refused', reasons: problemsOf(read.error) }
   const known = world.fleet.clusters.map((each) => each.id)
   if (read.data.cluster !== undefined && !known.includes(read.data.cluster)) {
@@ -40,7 +48,7 @@ export async function command(world: CommandWorld, event: unknown): Promise<Comm
   }
 }
 
-function carryOut(world: CommandWorld, asked: Command): Promise<CommandResult> {
+function carryOut(world: CommandWorld, asked: Command | WorkflowHalt): Promise<CommandResult> {
   switch (asked.command) {
     case 'adopt':
       return adopt(world, asked)
@@ -60,14 +68,13 @@ function carryOut(world: CommandWorld, asked: Command): Promise<CommandResult> {
     case 'explain':
       return explain(world, asked)
     case 'halt':
-      return halt(world, asked)
+      return 'execution' in asked ? haltFailed(world, asked) : halt(world, asked)
   }
 }
 
 export const handler = entry<unknown, CommandResult>('command', async (event, surroundings) => {
   const result = await command({ ports: portsOf(surroundings), fleet: surroundings.fleet }, event)
   // The workflow's Retry must see that a halt did not come about.
-  if (result.outcome === 'refused' && (event as { command?: unknown }).command === 'halt')
-    throw new Error(result.reasons.join('; '))
+  if (result.outcome === 'refused' && isWorkflowHalt(event)) throw new Error(result.reasons.join('; '))
   return result
 })

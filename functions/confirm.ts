@@ -4,6 +4,7 @@
  */
 import { standDown } from './acts/compensate.ts'
 import { freezeIntents } from './acts/freeze.ts'
+import { recordRefusal } from './acts/refusal.ts'
 import { checkSwitchover } from './acts/switchover.ts'
 import { mayClaim } from './core/claim.ts'
 import { majority } from './core/classify.ts'
@@ -61,7 +62,11 @@ async function claim(
     clockMs: fleet.kind === 'found' ? fleet.value.clockMs : null,
     approved: approval !== null,
   })
-  if (answer.may === 'refuse') return refused(input, [`${answer.row}: ${answer.reason}`])
+  if (answer.may === 'refuse') {
+    const { row, reason } = answer
+    await recordRefusal(ports, state, { input, execution: context.execution, row, reason })
+    return refused(input, [`${row}: ${reason}`])
+  }
   if (answer.may === 'wait') {
     return {
       ...waiting({ ...input, waitedFor: answer.claimId }, 'confirm', `${answer.row}: ${answer.reason}`),

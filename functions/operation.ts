@@ -89,10 +89,17 @@ export class Operation {
   async write(
     change: Change,
     event: Omit<Happening, 'by' | 'atMs'>,
-    options: { wake?: boolean; release?: boolean; open?: boolean; keepClaim?: boolean } = {},
+    options: {
+      wake?: boolean
+      release?: boolean
+      open?: boolean
+      keepClaim?: boolean
+      claim?: Claim | null
+    } = {},
   ): Promise<void> {
     const term = change.term ?? this.current.term
-    const claim = options.release ? null : this.claim(term, options.open ?? false)
+    const mine = options.release ? null : this.claim(term, options.open ?? false)
+    const claim = options.claim === undefined ? mine : options.claim
     const happening = { ...event, by: this.options.by, atMs: this.ports.clock.wallMs() }
     await this.store((state) => {
       const kept = options.keepClaim ? state.claim : claim

@@ -57,8 +57,11 @@ export interface Store {
   readIssues(cluster: string): Promise<readonly Issue[]>
   openIssue(issue: Issue): Promise<void>
   closeIssue(cluster: string, key: string): Promise<void>
-  /** Puts the event if its key is absent; history is never updated. Resolves to false when it was there. */
-  appendEvent(cluster: string, event: Event): Promise<boolean>
+  /**
+   * Puts the event if its key is absent; history is never updated. Resolves to false when it was there. An event of an
+   * execution that made no version stands `beside` the one of the version that it saw, under a key with its name.
+   */
+  appendEvent(cluster: string, event: Event, beside?: string): Promise<boolean>
   /** Newest first. */
   readEvents(cluster: string, limit: number): Promise<readonly Event[]>
   readFleet(): Promise<Read<Fleet>>

@@ -146,7 +146,7 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
         kind: 'paged',
         row: ranking.row,
         message,
-        facts: { loss: ranking.loss, passedOver: ranking.passedOver },
+        facts: { candidate: ranking.candidate, loss: ranking.loss, passedOver: ranking.passedOver },
       },
     )
   }

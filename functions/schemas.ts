@@ -398,12 +398,23 @@ export const commandSchema = z.discriminatedUnion('command', [
   }),
   z.strictObject({ command: z.literal('status'), cluster: cluster.optional() }),
   z.strictObject({ command: z.literal('explain'), cluster, limit: z.int().min(1).max(1000).default(20) }),
-  // The workflow's own way out: tolerant, since it must work with whatever is left of the data.
-  z.object({
-    command: z.literal('halt'),
-    cluster,
-    error: z.unknown().optional(),
-    execution: z.string(),
-  }),
+  z.strictObject({ command: z.literal('halt'), cluster, reason, by }),
 ])
 export type Command = z.infer<typeof commandSchema>
+
+/** The workflow's own way out: tolerant, since it must work with whatever is left of the data. */
+export const workflowHaltSchema = z.object({
+  command: z.literal('halt'),
+  cluster,
+  error: z.unknown().optional(),
+  execution: z.string(),
+})
+export type WorkflowHalt = z.infer<typeof workflowHaltSchema>
+
+/** Only the workflow names its execution. */
+export const isWorkflowHalt = (event: unknown): boolean =>
+  typeof event === 'object' &&
+  event !== null &&
+  'command' in event &&
+  event.command === 'halt' &&
+  'execution' in event

@@ -19,6 +19,7 @@ import {
   eventSchema,
   type fleetSchema,
   type issueSchema,
+  isWorkflowHalt,
   type lookRequestSchema,
   lookSchema,
   operateRequestSchema,
@@ -29,6 +30,7 @@ import {
   type sqlResultSchema,
   stateSchema,
   stepPayloadSchema,
+  workflowHaltSchema,
   type workflowInputSchema,
 } from '../functions/schemas.ts'
 import { claimed, event, look, report, row, state } from './aws/samples.ts'
@@ -192,9 +194,19 @@ describe('requests and commands', () => {
     },
     { command: 'status' },
     { command: 'explain', cluster: 'orders', limit: 5 },
-    { command: 'halt', cluster: 'orders', error: { Error: 'States.TaskFailed' }, execution: 'arn', more: 1 },
+    { command: 'halt', cluster: 'orders', reason: 'it waits and will not end', by: 'anna' },
   ])('$command is accepted as it is meant', (command) => {
     expect(problems(commandSchema, command)).toEqual([])
+  })
+
+  test('the halt of the workflow takes whatever is left of its data, that of a person says who and why', () => {
+    const failed = { command: 'halt', cluster: 'orders', error: { Error: 'States.TaskFailed' }, more: 1 }
+    expect(problems(workflowHaltSchema, { ...failed, execution: 'arn' })).toEqual([])
+    expect([isWorkflowHalt({ ...failed, execution: 'arn' }), isWorkflowHalt(failed)]).toEqual([true, false])
+    expect(problems(commandSchema, { command: 'halt', cluster: 'orders' })).toEqual([
+      'reason: missing (expected text)',
+      'by: missing (expected text)',
+    ])
   })
 
   test('H25 an approval names its term, what is lost and who', () => {

@@ -120,8 +120,6 @@ async function stopNode(
   id: NodeId,
   note: Note,
 ): Promise<string | undefined> {
-  const instanceId = operation.state.nodes[id]?.instanceId
-  if (!instanceId) return `${id}: no instance is recorded to fence`
   // S11: only a state that is provably current may fence: a newer term in DNS means that it is not.
   const records = await context.ports.endpoint.read(context.cluster)
   if ((records.token?.term ?? 0) > operation.state.term) {
@@ -138,12 +136,35 @@ async function stopNode(
     return undefined
   }
   // A node that came back out of recovery begins anew: quarantined, its rejoin forgotten (S11).
-  const anew = withNodes(operation.state, { [id]: { role: 'quarantined', fenced: false, rejoin: 'none' } })
-  const answer = await operation.act({ nodes: anew }, note, () =>
-    context.ports.fence.stop(nodeOf(context, id).region, instanceId),
+  const anew = { role: 'quarantined', fenced: false, rejoin: 'none' } as const
+  return power(context, operation, { act: 'stop', id, change: anew, note })
+}
+
+function startNode(
+  context: StepContext,
+  operation: Operation,
+  id: NodeId,
+  note: Note,
+): Promise<string | undefined> {
+  const { term } = operation.state
+  const change = { role: 'rebuilding', term, rejoin: 'starting' } as const
+  return power(context, operation, { act: 'start', id, change, note })
+}
+
+/** Asks for a stop or a start of the node's recorded instance, once it is written down what that makes of the node. */
+async function power(
+  context: StepContext,
+  operation: Operation,
+  asked: { act: 'stop' | 'start'; id: NodeId; change: Partial<NodeStatus>; note: Note },
+): Promise<string | undefined> {
+  const { act, id, change, note } = asked
+  const instanceId = operation.state.nodes[id]?.instanceId
+  if (!instanceId) return `${id}: no instance is recorded to ${act}`
+  const answer = await operation.act({ nodes: withNodes(operation.state, { [id]: change }) }, note, () =>
+    context.ports.fence[act](nodeOf(context, id).region, instanceId),
   )
   await operation.beat()
-  return answer === 'requested' ? undefined : `${id}: the stop of ${instanceId} was answered ${answer}`
+  return answer === 'requested' ? undefined : `${id}: the ${act} of ${instanceId} was answered ${answer}`
 }
 
 async function follow(
@@ -190,22 +211,6 @@ async function follow(
   const restoreCommand = before?.restoreCommand ?? frozen.measurement.restoreCommand
   const again = await operation.sql(id, { ...follows, restoreCommand })
   return again.outcome === 'done' ? undefined : `${id}: ${again.message}`
-}
-
-async function startNode(
-  context: StepContext,
-  operation: Operation,
-  id: NodeId,
-  note: Note,
-): Promise<string | undefined> {
-  const instanceId = operation.state.nodes[id]?.instanceId
-  if (!instanceId) return `${id}: no instance is recorded to start`
-  const change: Partial<NodeStatus> = { role: 'rebuilding', term: operation.state.term, rejoin: 'starting' }
-  const answer = await operation.act({ nodes: withNodes(operation.state, { [id]: change }) }, note, () =>
-    context.ports.fence.start(nodeOf(context, id).region, instanceId),
-  )
-  await operation.beat()
-  return answer === 'requested' ? undefined : `${id}: the start of ${instanceId} was answered ${answer}`
 }
 
 async function rejoin(

@@ -34,9 +34,12 @@ export const issueKey = (cluster: string, key: string): Key => ({
   sk: `issue#${key}`,
 })
 /** Without an event: the common start of all. By term and version, never by a clock: effect follows cause (H22). */
-export const eventKey = (cluster: string, event?: Pick<Event, 'term' | 'version'>): Key => ({
+export const eventKey = (cluster: string, event?: Pick<Event, 'term' | 'version'>, beside?: string): Key => ({
   pk: `cluster#${cluster}`,
-  sk: event === undefined ? 'event#' : `event#${digits(event.term)}.${digits(event.version)}`,
+  sk:
+    event === undefined
+      ? 'event#'
+      : `event#${digits(event.term)}.${digits(event.version)}${beside === undefined ? '' : `.${beside}`}`,
 })
 
 /** A record as item. Throws on what could not be read back: an unreadable state stops its cluster. */

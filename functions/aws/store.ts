@@ -147,8 +147,12 @@ export function createDynamoStore(options: { client: DynamoDBDocumentClient; tab
     return maybePassed ? 'unknown' : 'lost'
   }
 
-  async function keepEvent(cluster: string, event: Event): Promise<'stored' | 'there' | 'unknown'> {
-    const outcome = await put(toItem(eventKey(cluster, event), eventSchema, event), absent)
+  async function keepEvent(
+    cluster: string,
+    event: Event,
+    beside?: string,
+  ): Promise<'stored' | 'there' | 'unknown'> {
+    const outcome = await put(toItem(eventKey(cluster, event, beside), eventSchema, event), absent)
     if (outcome.kind === 'unknown') return 'unknown'
     if (outcome.kind === 'overtaken') return 'there'
     return 'stored'
@@ -230,8 +234,8 @@ export function createDynamoStore(options: { client: DynamoDBDocumentClient; tab
       await client.send(new DeleteCommand({ TableName: table, Key: issueKey(cluster, key) }))
     },
 
-    async appendEvent(cluster, event) {
-      const outcome = await keepEvent(cluster, event)
+    async appendEvent(cluster, event, beside) {
+      const outcome = await keepEvent(cluster, event, beside)
       if (outcome === 'unknown')
         throw new Error(`event ${event.term}.${event.version} of ${cluster}: no answer`)
       return outcome === 'stored'

@@ -4,7 +4,8 @@ import type { CommandResult } from '../command.ts'
 import { isAlive, majority } from '../core/classify.ts'
 import { decideEndpoint } from '../core/endpoint.ts'
 import { agreement } from '../core/looks.ts'
-import { adoptedState } from '../core/state.ts'
+import { streamsFrom } from '../core/settle.ts'
+import { adoptedState, keptStatuses } from '../core/state.ts'
 import { readSynchronousSet } from '../core/synchronous.ts'
 import type { ClusterConfig, ClusterState, Look, NodeId, ProbeRow } from '../core/types.ts'
 import { executionName } from '../core/workflow.ts'
@@ -42,7 +43,7 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
     return {
       outcome: 'refused',
       reasons: [
-        `operation of term ${previous.term} is ${previous.phase}, run by ${previous.claim?.holder ?? 'nobody'}`,
+        `operation of term ${previous.term} is ${previous.phase}, run by ${previous.claim?.holder ?? 'nobody'}; if it will not end, \`understudy halt ${cluster.id}\` comes first`,
       ],
     }
   const found = onlyWriter(world, cluster, looks)
@@ -66,7 +67,12 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
     timeline: found.row.timeline,
     systemIdentifier: found.row.systemIdentifier,
     synchronous: readSynchronousSet(cluster, found.primary, found.row),
-    instanceIds: await runningInstances(world, cluster),
+    instanceIds: await instancesOf(world, cluster, { previous, looks }),
+    streaming: cluster.nodes.flatMap(({ id }) => {
+      const { row } = agreement(looks, observersOf(world), id)
+      return streamsFrom(cluster, found.primary, found.row.timeline, row) ? [id] : []
+    }),
+    id: world.ports.newId(),
     happening: {
       kind: 'adopted',
       message: `${found.primary} is the primary, on timeline ${found.row.timeline}`,
@@ -94,18 +100,21 @@ async function pointName(
   const target = cluster.nodes.find((node) => node.id === state.primary)?.dnsName ?? ''
   const token = { deployment: state.deployment, cluster: state.cluster, term: state.term }
   const swap = await world.ports.endpoint.swap(cluster, records, { token, target })
-  const adopted = { term: state.term, primary: state.primary, synchronous: state.synchronous }
+  const kept = keptStatuses(state)
+  const adopted = { term: state.term, primary: state.primary, synchronous: state.synchronous, kept }
+  const others =
+    kept.length === 0 ? '' : `; not taken for standbys until they are seen to stream: ${kept.join(', ')}`
   if (swap.outcome === 'done') {
     return {
       outcome: 'done',
-      message: `${cluster.id} is adopted in term ${state.term}: ${state.primary} is the primary, ${cluster.endpoint.name} points to it`,
+      message: `${cluster.id} is adopted in term ${state.term}: ${state.primary} is the primary, ${cluster.endpoint.name} points to it${others}`,
       ...adopted,
     }
   }
   // The state stands; settle asserts the name with the adopted term from now on.
   return {
     outcome: 'done',
-    message: `${cluster.id} is adopted in term ${state.term}, but its name is not moved yet (${swap.message}); it is tried again each minute`,
+    message: `${cluster.id} is adopted in term ${state.term}, but its name is not moved yet (${swap.message}); it is tried again each minute${others}`,
     ...adopted,
   }
 }
@@ -194,10 +203,15 @@ function describe(looks: readonly Look[], cluster: ClusterConfig): string {
     .join(', ')
 }
 
-/** Instance ids are recorded only while their instance runs at the node's address (S2, H02). */
-async function runningInstances(
+/**
+ * Instance ids are recorded only while their instance runs at the node's address (S2, H02). One that was recorded so
+ * before, and that the configuration still names, is kept for a node that is down: otherwise a writer that is fenced
+ * could never be shown to be. A stopped instance of a node that answers is another one's.
+ */
+async function instancesOf(
   world: CommandWorld,
   cluster: ClusterConfig,
+  { previous, looks }: { previous: ClusterState | null; looks: readonly Look[] },
 ): Promise<Record<NodeId, string | null>> {
   const ids: Record<NodeId, string | null> = {}
   for (const region of new Set(cluster.nodes.map((node) => node.region))) {
@@ -210,8 +224,13 @@ async function runningInstances(
       .catch(() => [])
     for (const node of here) {
       const view = views.find((each) => each.instanceId === node.instanceId)
-      const atAddress = view?.privateAddress === null || view?.privateAddress === node.address
-      ids[node.id] = view?.state === 'running' && atAddress ? node.instanceId : null
+      const isThere = view?.privateAddress === null || view?.privateAddress === node.address
+      const runs = view?.state === 'running' && isThere
+      const known = previous?.nodes[node.id]?.instanceId === node.instanceId
+      const answers = looks.some((look) => isAlive(look.nodes[node.id]?.class ?? 'unknown'))
+      // Without an answer of EC2 nothing speaks against what was recorded.
+      const mayBe = view === undefined || (isThere && view.state !== 'terminated' && view.state !== 'absent')
+      ids[node.id] = runs || (known && mayBe && !answers) ? node.instanceId : null
     }
   }
   return ids

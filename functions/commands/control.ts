@@ -1,40 +1,45 @@
-/** Commands that change what automation may do: pause, resume, approve, acknowledge; and the workflow's halt. */
+/** Commands that change what automation may do: pause, resume, approve, acknowledge. */
 
 import type { CommandResult } from '../command.ts'
 import { agreement } from '../core/looks.ts'
 import { StoreUnavailable } from '../operation.ts'
 import type { Command } from '../schemas.ts'
-import { type CommandWorld, clockMs, freshLooks, observersOf, operationOf } from './world.ts'
+import { type CommandWorld, clockMs, freshLooks, observersOf, onFreshReads, operationOf } from './world.ts'
 
 type Asked<C extends Command['command']> = Extract<Command, { command: C }>
 
 export async function pause(world: CommandWorld, asked: Asked<'pause'>): Promise<CommandResult> {
-  const operation = await operationOf(world, asked.cluster, asked.owner)
   const untilMs = (await clockMs(world)) + asked.minutes * 60_000
-  await writeBeside(
-    operation,
-    { pause: { owner: asked.owner, reason: asked.reason, untilMs } },
-    'paused',
-    `no automatic failover for ${asked.minutes} minutes: ${asked.reason}`,
-  )
-  return {
-    outcome: 'done',
-    message: `${asked.cluster} is paused until ${new Date(untilMs).toISOString()}; a failover by hand is still possible`,
-    untilMs,
-  }
+  const { owner, reason } = asked
+  return onFreshReads(2, async () => {
+    const operation = await operationOf(world, asked.cluster, owner)
+    await writeBeside(
+      operation,
+      { pause: { owner, reason, untilMs } },
+      'paused',
+      `no automatic failover for ${asked.minutes} minutes: ${reason}`,
+    )
+    return {
+      outcome: 'done',
+      message: `${asked.cluster} is paused until ${new Date(untilMs).toISOString()}; a failover by hand is still possible`,
+      untilMs,
+    }
+  })
 }
 
 export async function resume(world: CommandWorld, asked: Asked<'resume'>): Promise<CommandResult> {
-  const operation = await operationOf(world, asked.cluster, asked.by)
-  if (operation.state.pause === null)
-    return { outcome: 'refused', reasons: [`${asked.cluster} is not paused`] }
-  await writeBeside(
-    operation,
-    { pause: null },
-    'resumed',
-    'automatic failover is possible again; what is seen from now on counts',
-  )
-  return { outcome: 'done', message: `${asked.cluster} is watched again` }
+  return onFreshReads(2, async () => {
+    const operation = await operationOf(world, asked.cluster, asked.by)
+    if (operation.state.pause === null)
+      return { outcome: 'refused', reasons: [`${asked.cluster} is not paused`] }
+    await writeBeside(
+      operation,
+      { pause: null },
+      'resumed',
+      'automatic failover is possible again; what is seen from now on counts',
+    )
+    return { outcome: 'done', message: `${asked.cluster} is watched again` }
+  })
 }
 
 /** A pause must not take the claim from a running operation: it is written beside it, on the same version. */
@@ -93,31 +98,13 @@ export async function acknowledge(world: CommandWorld, asked: Asked<'acknowledge
       ],
     }
   }
+  // It was seen to accept writes, so what a switchover had stopped is lifted.
+  const plan = state.plan && { ...state.plan, writeStop: null }
   await operation.write(
-    { phase: 'settling', halted: null },
+    { phase: 'settling', halted: null, plan },
     { kind: 'acknowledged', message: asked.reason },
-    { release: true, wake: true },
+    // An open claim stays, nobody's: whoever acts next waits out what may still arrive (S4).
+    { ...(state.claim?.open ? { keepClaim: true } : { release: true }), wake: true },
   )
   return { outcome: 'done', message: `${asked.cluster} goes on with ${state.primary} as its primary` }
-}
-
-/** The Catch of the workflow: whatever went wrong, automation stops on this cluster until a person has looked. */
-export async function halt(world: CommandWorld, asked: Asked<'halt'>): Promise<CommandResult> {
-  const operation = await operationOf(world, asked.cluster, 'workflow')
-  const { state } = operation
-  const running = ['confirming', 'fencing', 'promoting', 'repointing', 'settling'].includes(state.phase)
-  // An execution that lost its claim has nothing to halt: somebody else is responsible by now.
-  if (!running || (state.claim !== null && state.claim.holder !== asked.execution)) {
-    return {
-      outcome: 'done',
-      message: `${asked.cluster} is ${state.phase} in term ${state.term} under ${state.claim?.holder ?? 'nobody'}: not halted`,
-    }
-  }
-  const reason = `the workflow failed: ${JSON.stringify(asked.error ?? 'no error given').slice(0, 1_000)}`
-  await operation.write(
-    { phase: 'halted', halted: { reason, step: state.claim?.step ?? 'unknown' } },
-    { kind: 'halted', message: reason },
-    { release: true, wake: true },
-  )
-  return { outcome: 'done', message: reason }
 }

@@ -1,4 +1,5 @@
 /** A failover or switchover by hand: the same workflow, claim, fence and term as an automatic one. */
+import { recordRefusal } from '../acts/refusal.ts'
 import type { CommandResult } from '../command.ts'
 import { mayClaim } from '../core/claim.ts'
 import { executionName, type WorkflowInput } from '../core/workflow.ts'
@@ -29,7 +30,11 @@ export async function startByHand(world: CommandWorld, asked: Asked): Promise<Co
     clockMs: await clockMs(world),
     approved: false,
   })
-  if (answer.may === 'refuse') return { outcome: 'refused', reasons: [`${answer.row}: ${answer.reason}`] }
+  if (answer.may === 'refuse') {
+    const { row, reason } = answer
+    await recordRefusal(ports, state, { input, execution: name, row, reason })
+    return { outcome: 'refused', reasons: [`${row}: ${reason}`] }
+  }
   const started = await ports.workflow.start(name, input)
   if (started === 'unknown')
     return {

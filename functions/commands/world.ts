@@ -1,6 +1,6 @@
 import type { FleetDocument } from '../config.ts'
 import type { ClusterConfig, Look } from '../core/types.ts'
-import { Operation } from '../operation.ts'
+import { Operation, Superseded } from '../operation.ts'
 import type { Ports } from '../ports.ts'
 
 export interface CommandWorld {
@@ -40,4 +40,15 @@ export function freshLooks(world: CommandWorld, cluster: string): Promise<readon
 export async function clockMs(world: CommandWorld): Promise<number> {
   const fleet = await world.ports.store.readFleet()
   return fleet.kind === 'found' ? fleet.value.clockMs : world.ports.clock.wallMs()
+}
+
+/** What loses the race against a running step reads and decides anew, at most so many times in all. */
+export async function onFreshReads<T>(most: number, body: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await body()
+    } catch (error) {
+      if (!(error instanceof Superseded) || tries >= most) throw error
+    }
+  }
 }

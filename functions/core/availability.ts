@@ -19,7 +19,11 @@ export function availability(input: AssessInput): Availability {
   else if (facts.blocked > 0) reasons.push(`commits on ${facts.primary} wait: nobody acknowledges them`)
   else reasons.push(`${facts.primary} accepts no writes`)
   const readers = [...sight.nodes].filter(([, node]) => answers(node)).map(([id]) => id)
-  reasons.push(readers.length > 0 ? `${readers.join(', ')} answers reads` : 'no node answers reads')
+  reasons.push(
+    readers.length > 0
+      ? `${readers.join(', ')} ${readers.length > 1 ? 'answer' : 'answers'} reads`
+      : 'no node answers reads',
+  )
   const stale = state ? readers.filter((id) => isStale(state, id, facts.streaming)) : []
   if (stale.length > 0) reasons.push(`${stale.join(', ')} may answer with old data`)
   return {

@@ -176,7 +176,7 @@ const rows: readonly JudgeRow[] = [
     test: (f) => downByQuorum(f) && silentEnough(f) && f.streamsSaid.length > 0 && !f.streamsAsked,
     does: 'askStreams',
     reason:
-      '{primary} did not answer in {silentLooks} looks, but {streamsSaid} still says that it streams from it; a status is no proof, so the receiver is made to reconnect',
+      '{primary} did not answer in {silentLooks} looks, but by their own status standbys still stream from it ({streamsSaid}); a status is no proof, so the receivers are made to reconnect',
   },
   {
     id: 'C19',
@@ -196,7 +196,7 @@ const rows: readonly JudgeRow[] = [
     test: (f) => downByQuorum(f) && silentEnough(f) && f.streamsSaid.length > 0,
     does: 'page',
     reason:
-      'hung: {primary} did not answer in {silentLooks} looks, but {streamsSaid} was asked to reconnect and says that it streams; that may be life, so {primary} is not replaced by itself',
+      'hung: {primary} did not answer in {silentLooks} looks, but standbys that were asked to reconnect say that they stream ({streamsSaid}); that may be life, so {primary} is not replaced by itself',
   },
   {
     id: 'C21',

@@ -135,7 +135,7 @@ const rows: readonly AssessRow[] = [
     test: (f) =>
       isAliveByQuorum(f) && f.canAdvance.length > 0 && (f.isTick || !f.alreadyJudged) && !f.passUnderWay,
     does: 'start settle',
-    reason: '{canAdvance} streams on the current timeline: redundancy is completed',
+    reason: 'streaming on the current timeline: {canAdvance}; redundancy is completed',
   },
   {
     id: 'A15',
@@ -179,7 +179,8 @@ const rows: readonly AssessRow[] = [
     when: 'the primary answers a quorum',
     test: isAliveByQuorum,
     does: 'wait',
-    reason: '{primary} answers {alive} of {configured} observers, {streaming} streams from it: nothing to do',
+    reason:
+      '{primary} answers {alive} of {configured} observers, streaming from it: {streaming}; nothing to do',
   },
   {
     id: 'A21',

@@ -27,6 +27,8 @@ export interface RankInput {
 /** `target: null` with the reason: nothing is promoted. `passedOver` says of each other node why. */
 export interface Ranking {
   readonly target: NodeId | null
+  /** Who would be promoted if the loss were accepted. */
+  readonly candidate: NodeId | null
   readonly row: string
   readonly reason: string
   readonly positionBytes: number | null
@@ -226,6 +228,7 @@ function toRanking(
   const loss = row.id === 'R1' ? (plan.loss ?? { provable: 'unknown', boundMs: null, reason }) : fresh
   return {
     target,
+    candidate: facts.candidate,
     row: row.id,
     reason,
     positionBytes: target === null ? null : facts.positionBytes,

@@ -74,7 +74,7 @@ export const settleRows = [
   { id: 'T3', when: 'the instance of a possible writer is stopped', does: 'record the fence' },
   {
     id: 'T4',
-    when: 'a possible writer is not fenced and its instance is not stopping',
+    when: 'a possible writer is neither fenced nor following, and its instance is not stopping',
     does: 'request the power fence',
   },
   {
@@ -196,25 +196,38 @@ function alarms(facts: SettleFacts, id: NodeId, status: NodeStatus): SettleTask[
     .filter((each) => each.state === 'streaming')
     .map((each) => each.applicationName)
   if (feeds.length === 0) return []
-  const reason = `TWO WRITERS POSSIBLE: ${feeds.join(', ')} streams from ${id}, which is out of recovery on timeline ${row.timeline}; stop it by hand if its power fence does not end at once`
+  const reason = `TWO WRITERS POSSIBLE: ${feeds.join(', ')} ${feeds.length > 1 ? 'stream' : 'streams'} from ${id}, which is out of recovery on timeline ${row.timeline}; stop it by hand if its power fence does not end at once`
   return [{ row: 'T0', reason, do: 'alarm' }]
 }
 
-/** Does this row show a standby that streams from the recorded primary, on its timeline? */
-function streams(facts: SettleFacts, row: ProbeRow | null): boolean {
+function streams({ cluster, state }: SettleFacts, row: ProbeRow | null): boolean {
+  return streamsFrom(cluster, state.primary, state.timeline, row)
+}
+
+/** Does this row show a standby that streams from the primary, on its timeline? The proof that it is harmless (S2). */
+export function streamsFrom(
+  cluster: ClusterConfig,
+  primary: NodeId,
+  timeline: number,
+  row: ProbeRow | null,
+): boolean {
   return (
     row?.inRecovery === true &&
     row.frozenBy === null &&
     row.upstream !== null &&
     row.upstream.status === 'streaming' &&
-    row.upstream.timeline === facts.state.timeline &&
-    isPrimaryAddress(facts, row.upstream.host, row.upstream.port)
+    row.upstream.timeline === timeline &&
+    isAddressOf(cluster, primary, row.upstream)
   )
 }
 
-function isPrimaryAddress(facts: SettleFacts, host: string, port: number): boolean {
-  const primary = facts.cluster.nodes.find((node) => node.id === facts.state.primary)
-  return primary !== undefined && primary.address === host && primary.port === port
+function isAddressOf(
+  cluster: ClusterConfig,
+  id: NodeId,
+  { host, port }: { host: string; port: number },
+): boolean {
+  const node = cluster.nodes.find((each) => each.id === id)
+  return node !== undefined && node.address === host && node.port === port
 }
 
 function fenceTask(
@@ -224,7 +237,7 @@ function fenceTask(
 ): 'T3' | 'T4' | 'wait' | 'wrong' | undefined {
   // S11: a quarantined node that shows up writable is fenced again, however far its fence or its rejoin had come.
   const isOut = row !== null && !row.inRecovery
-  if (!isOut && (status.fenced || status.rejoin !== 'none')) return undefined
+  if (!isOut && (status.fenced || status.rejoin !== 'none' || hasFollowed(status))) return undefined
   const state = status.instanceId === null ? undefined : facts.instances[status.instanceId]?.state
   // Stopped while it answers: the instance is not this node's (H02). Asking for its stop again would prove nothing.
   if (state === 'stopped') return isOut ? 'wrong' : 'T3'
@@ -232,6 +245,15 @@ function fenceTask(
   if (row?.inRecovery === true && row.frozenBy?.term === facts.state.term) return undefined
   if (state === 'stopping' || state === 'shutting-down') return 'wait'
   return status.instanceId === null ? undefined : 'T4'
+}
+
+/**
+ * S2: seen following a primary of a newer term than the one in which it could write. promote records that: it found
+ * the node in recovery and frozen for its term, and saw the new upstream in force. Without this a former primary that
+ * goes silent, or has not connected yet, would lose its power for nothing. It stays a possible writer until T2.
+ */
+function hasFollowed({ role, term, possibleWriter }: NodeStatus): boolean {
+  return role === 'standby' && possibleWriter !== null && term > possibleWriter.term
 }
 
 type TaskMaker = <T extends object>(
@@ -275,7 +297,7 @@ function followTask(
   const mayBeListed = facts.state.synchronous.listed.includes(id)
   if (!streaming) {
     const follows =
-      seen.row.upstream !== null && isPrimaryAddress(facts, seen.row.upstream.host, seen.row.upstream.port)
+      seen.row.upstream !== null && isAddressOf(facts.cluster, facts.state.primary, seen.row.upstream)
     if (follows && seen.row.frozenBy === null) return { do: 'left', reason: 'a standby that is connecting' }
     return task('T8', { do: 'follow' as const, node: id, applicationName: followName(id, mayBeListed) })
   }

@@ -3,6 +3,7 @@
  * one, and the event that explains the change is inside the same write, so that the two cannot part.
  */
 import type {
+  Claim,
   ClusterConfig,
   ClusterState,
   Event,
@@ -51,40 +52,34 @@ export function advance(
   }
 }
 
+export interface Adoption {
+  readonly cluster: ClusterConfig
+  readonly deployment: string
+  readonly term: number
+  readonly primary: NodeId
+  readonly timeline: number
+  readonly systemIdentifier: string
+  readonly synchronous: SynchronousSet
+  readonly instanceIds: Readonly<Record<NodeId, string | null>>
+  /** Nodes that a quorum sees streaming from the primary on its timeline: harmless, whatever was recorded (S2). */
+  readonly streaming: readonly NodeId[]
+  /** For a claim that has to be taken from its holder. */
+  readonly id: string
+  readonly happening: Happening
+  readonly previous: ClusterState | null
+}
+
 /** The state of a cluster that was just adopted. `version` 1: the item must not exist before. */
-export function adoptedState(args: {
-  cluster: ClusterConfig
-  deployment: string
-  term: number
-  primary: NodeId
-  timeline: number
-  systemIdentifier: string
-  synchronous: SynchronousSet
-  instanceIds: Readonly<Record<NodeId, string | null>>
-  happening: Happening
-  previous: ClusterState | null
-}): ClusterState {
+export function adoptedState(args: Adoption): ClusterState {
   const nodes: Record<NodeId, NodeStatus> = {}
-  for (const node of args.cluster.nodes) {
-    const primary = node.id === args.primary
-    nodes[node.id] = {
-      role: primary ? 'primary' : 'standby',
-      term: args.term,
-      possibleWriter: primary
-        ? { term: args.term, timeline: args.timeline, synchronous: args.synchronous }
-        : null,
-      instanceId: args.instanceIds[node.id] ?? null,
-      fenced: false,
-      rejoin: 'none',
-    }
-  }
+  for (const { id } of args.cluster.nodes) nodes[id] = adoptedStatus(args, id)
   const blank: ClusterState = {
     cluster: args.cluster.id,
     deployment: args.deployment,
     version: args.previous?.version ?? 0,
     term: args.term,
     phase: 'settling',
-    claim: null,
+    claim: takenClaim(args.previous?.claim ?? null, args.id),
     beat: args.previous?.beat ?? 0,
     plan: null,
     primary: args.primary,
@@ -100,6 +95,42 @@ export function adoptedState(args: {
     wake: args.previous?.wake ?? 0,
   }
   return advance(blank, {}, args.happening, { wake: true })
+}
+
+/**
+ * What was recorded of a node stands until it is seen to stream: a half-copied node is no standby (S8, H08), and a
+ * possible writer that merely does not answer may still be one (S1, S2).
+ */
+function adoptedStatus(args: Adoption, id: NodeId): NodeStatus {
+  const { term, timeline, synchronous } = args
+  const instanceId = args.instanceIds[id] ?? null
+  const blank = { term, possibleWriter: null, instanceId, fenced: false, rejoin: 'none' } as const
+  if (id === args.primary)
+    return { ...blank, role: 'primary', possibleWriter: { term, timeline, synchronous } }
+  const before = args.previous?.nodes[id]
+  const standby = { ...blank, role: 'standby' } as const
+  if (before === undefined || args.streaming.includes(id)) return standby
+  const { role, possibleWriter } = before
+  if (role === 'rebuilding' || role === 'diverged' || role === 'quarantined') return { ...before, instanceId }
+  if (possibleWriter === null) return standby
+  // It was told to follow in a newer term than the one in which it wrote: that stays known, too.
+  return role === 'standby' ? { ...before, instanceId } : { ...before, instanceId, term, role: 'quarantined' }
+}
+
+/** Nodes of an adopted cluster that are no plain standbys, for people: `a (quarantined, possible writer)`. */
+export function keptStatuses(state: ClusterState): string[] {
+  return Object.entries(state.nodes).flatMap(([id, { role, possibleWriter }]) => {
+    if (id === state.primary || (role === 'standby' && possibleWriter === null)) return []
+    return [`${id} (${role}${possibleWriter === null ? '' : ', possible writer'})`]
+  })
+}
+
+/**
+ * The claim after it was taken from its holder without a new operation: nobody's to act by. While it is open it stays
+ * open, so that whoever claims next waits out what may still arrive (S4).
+ */
+export function takenClaim(claim: Claim | null, id: string): Claim | null {
+  return claim?.open ? { ...claim, id, holder: `${claim.holder} (its claim was taken away)` } : null
 }
 
 /** Nodes that were primary or target in any term and have not been shown harmless since (S1). */

@@ -355,6 +355,25 @@ describe('history', () => {
     expect(await store.readEvents(cluster, 10)).toEqual([event()])
   })
 
+  test('H22 a refusal stands beside the version that it saw: it hides no event, and none hides it', async () => {
+    const store = storeFor(endpoint)
+    const refused = (message: string) => event({ kind: 'refused', row: 'L6', message })
+    expect(await store.appendEvent(cluster, refused('first'), 'orders-2-x.1')).toBe(true)
+    expect(await store.appendEvent(cluster, refused('second'), 'orders-2-y')).toBe(true)
+    expect(await store.appendEvent(cluster, refused('again'), 'orders-2-y')).toBe(false)
+    expect(await store.appendEvent(cluster, event())).toBe(true)
+    expect(await store.appendEvent(cluster, event({ version: 2 }))).toBe(true)
+    await putRaw({ pk: `cluster#${cluster}`, sk: 'event#000000000001.000000000003.orders-2-z', message: 3 })
+    const read = await store.readEvents(cluster, 10)
+    expect(read.map(({ version, kind, message }) => `${version} ${kind} ${message}`.slice(0, 18))).toEqual([
+      '3 unreadable This ',
+      '2 adopted a quorum',
+      '1 refused second',
+      '1 refused first',
+      '1 adopted a quorum',
+    ])
+  })
+
   test('H22 newest first by term and version, over pages, at most as many as asked for', async () => {
     const store = storeFor(endpoint)
     const facts = { padding: 'x'.repeat(90_000) }

@@ -37,6 +37,8 @@ function clusterStatus(present: ClusterState | null, change: Record<string, unkn
     decision: now,
     availability,
     issues: [],
+    clockMs: 1_699_999_200_000,
+    approval: { term: 2, needed: null, given: null, inForce: false },
     nodes: [zoned('a'), zoned('b')],
     ...change,
   }
@@ -63,7 +65,9 @@ test('status says first what is possible and why nothing is done, then what that
       b     unknown  recovery: x,y; no report: z  -3.0 MiB  1   eu-central-1a
 
       synchronous:   provable, ANY 1 of b, c on a
+      clock:         2023-11-14 22:00:00Z, the last minute tick
       pause:         none
+      approval:      none
       last failover: none
       issues:        none
     "
@@ -142,6 +146,39 @@ test('status at 80 columns shows trouble with what to do, whatever the length of
   for (const said of ['possible', 'fenced', 'quarantined', 'silent: x', 'writable: y'])
     expect(flat).toContain(said)
   expect(flat.indexOf('message of loud')).toBeLessThan(flat.indexOf('message of minor'))
+})
+
+test('status: how long a pause holds, and which approval is needed or in force, by the clock of the fleet', async () => {
+  const untilMs = 1_700_000_000_000
+  const given = {
+    ...{ cluster: 'orders', term: 2, target: 'b', acceptLoss: true, unfenced: ['a'], by: 'kim' },
+    ...{ reason: 'agreed', untilMs },
+  }
+  const paused = state(3, { pause: { owner: 'anna', reason: 'kernel', untilMs } })
+  const shown = async (change: Record<string, unknown>) => {
+    const clusters = [clusterStatus(paused, change)]
+    const plane = await controlPlane(() => ({ outcome: 'done', message: '', clusters }))
+    return (await plane.run(['status'])).stdout.replace(/\s+/g, ' ')
+  }
+  const needed = 'the loss of promoting c'
+  const [holds, over, noTick, older] = await Promise.all([
+    shown({ clockMs: untilMs - 90_000, approval: { term: 2, needed, given, inForce: true } }),
+    shown({ clockMs: untilMs, approval: { term: 2, needed, given, inForce: false } }),
+    shown({ clockMs: null, approval: null }),
+    shown({ clockMs: undefined, approval: undefined }),
+  ])
+  expect(holds).toContain('by anna until 2023-11-14 22:13:20Z, 2 minutes more: kernel')
+  expect(holds).toContain(
+    'term 2: kim accepts the loss of promoting b and the missing fence of a, until 2023-11-14 22:13:20Z (agreed)',
+  )
+  expect(holds).toContain(
+    'needed for term 2: the loss of promoting c (`understudy approve orders --term 2 …`)',
+  )
+  expect(over).toContain('pause: none; that of anna ended 2023-11-14')
+  expect(over).toContain('ended 2023-11-14 22:13:20Z (agreed)')
+  expect(noTick).toContain('clock: no minute tick was seen yet')
+  for (const text of [noTick, older]) expect(text).toContain('by anna until 2023-11-14 22:13:20Z: kernel')
+  expect(older).not.toContain('clock:')
 })
 
 test('a cluster that was never adopted, and a fleet of none, are shown too', async () => {
@@ -284,6 +321,23 @@ test('what ended without a new primary: stood down 1, taken by another 1, halted
     'not finished within 0.01 minutes',
   ]
   for (const [index, text] of said.entries()) expect(ran[index]?.stderr).toContain(text)
+})
+
+test('a start that is refused at its claim ends with 1 and the reason, although no version tells of it', async () => {
+  const refused = event({
+    ...{ term: 1, version: 3, kind: 'refused', row: 'L6', by: 'anna' },
+    ...{ message: 'failover (dying) was refused: term 1 is fencing', facts: { execution: 'orders-2' } },
+  })
+  const other = { ...refused, facts: { execution: 'orders-2-other' }, message: 'of somebody else' }
+  const plane = await operation([
+    { state: state(3), events: [other] },
+    { state: state(3), events: [other] },
+    { state: state(3), events: [other, refused] },
+  ])
+  const { code, stderr } = await plane.run([...start, '--wait-minutes', '0.1'])
+  expect(code).toBe(1)
+  expect(stderr).toContain('L6: failover (dying) was refused: term 1 is fencing')
+  expect(stderr).not.toContain('somebody else')
 })
 
 test('a control plane that is away for a moment does not end the wait', async () => {

@@ -19,6 +19,10 @@ const cases: readonly [string[], Record<string, unknown>][] = [
     { command: 'acknowledge', cluster: 'orders', by: 'anna', reason: 'restored' },
   ],
   [
+    ['halt', 'orders', '--reason', 'it will not end', ...by],
+    { command: 'halt', cluster: 'orders', by: 'anna', reason: 'it will not end' },
+  ],
+  [
     [...by, 'pause', 'orders', '--reason', 'kernel update', '--minutes', '30'],
     { command: 'pause', cluster: 'orders', owner: 'anna', reason: 'kernel update', minutes: 30 },
   ],

@@ -31,7 +31,7 @@ describe('a healthy cluster', () => {
     expect(decision).toEqual({
       action: 'wait',
       row: 'A20',
-      reason: 'a answers 3 of 3 observers, b, c streams from it: nothing to do',
+      reason: 'a answers 3 of 3 observers, streaming from it: b, c; nothing to do',
     })
     expect(issues).toEqual([])
     expect(availability).toMatchObject({ writes: true, reads: true, staleReads: false })

@@ -194,6 +194,97 @@ describe('by hand', () => {
   })
 })
 
+describe('a refused start', () => {
+  const refusals = (world: World) => [...world.table.events.values()].filter(({ kind }) => kind === 'refused')
+
+  test('H22 by hand leaves why in the history, beside the version that it saw, and explain says it', async () => {
+    const { world, machine } = await adopted({ policy: { fence: 'power' } })
+    world.instances.stopMs = 300_000
+    await order(world, machine, { command: 'failover', ...by }, false)
+    await world.time.run(world.time.sleep(5_000))
+    expect(world.state.phase).toBe('fencing')
+    // From the console, twice in the same moment; and by the CLI, which is told at once.
+    for (const name of ['console-1', 'console-2'])
+      machine.start(name, { cluster, kind: 'switchover', reason: 'kernel', by: 'ben' })
+    await world.time.run(world.time.sleep(500))
+    expect(machine.executions.slice(-2).map(({ status }) => status)).toEqual(['refused', 'refused'])
+    expect(await order(world, machine, { command: 'failover', ...by }, false)).toMatchObject({
+      reasons: [expect.stringMatching(/^L6/)],
+    })
+    expect(refusals(world)).toMatchObject([
+      { row: 'L6', by: 'ben', facts: { execution: 'console-1' } },
+      { row: 'L6', by: 'ben', facts: { execution: 'console-2' } },
+      { row: 'L6', by: 'anna', message: expect.stringMatching(/^failover \(test\) was refused: .*fencing/) },
+    ])
+    const explained = await order(world, machine, { command: 'explain', limit: 50 }, false)
+    const events = (explained as unknown as { events: { kind: string; version: number; term: number }[] })
+      .events
+    expect(events.filter(({ kind }) => kind === 'refused')).toHaveLength(3)
+    const { version } = world.state.lastEvent
+    expect(events.filter((each) => each.version === version && each.kind !== 'refused')).toHaveLength(1)
+    const places = events.map(({ term, version: v }) => term * 1e6 + v)
+    expect(places).toEqual(places.toSorted((a, b) => b - a))
+  })
+
+  test('H22 F79 of the newest version, too: explain shows both, the refusal after it', async () => {
+    const { world, machine } = await adopted()
+    await order(world, machine, { command: 'pause', owner: 'anna', reason: 'backup', minutes: 30 })
+    expect(world.state.lastEvent.version).toBe(world.state.version)
+    await order(world, machine, { command: 'switchover', ...by }, false)
+    const explained = await order(world, machine, { command: 'explain', limit: 2 }, false)
+    expect(explained).toMatchObject({ events: [{ kind: 'refused', row: 'L4' }, { kind: 'paused' }] })
+  })
+
+  test('what assess starts is left out, and a refusal stands although it can not be recorded', async () => {
+    const { world, machine } = await adopted({ policy: { fence: 'power' } })
+    world.instances.stopMs = 300_000
+    await order(world, machine, { command: 'failover', ...by }, false)
+    await world.time.run(world.time.sleep(5_000))
+    const { version, beat } = world.state
+    const automatic = { version, beat, row: 'A33', facts: {} }
+    machine.start('automatic', { cluster, kind: 'failover', reason: 'test', automatic })
+    await world.time.run(world.time.sleep(500))
+    expect(machine.executions.at(-1)).toMatchObject({
+      status: 'succeeded',
+      results: [{ outcome: 'refused' }],
+    })
+    const as = world.table.as.bind(world.table)
+    world.table.as = (name) => ({ ...as(name), appendEvent: () => Promise.reject(new Error('no answer')) })
+    machine.start('by-hand', { cluster, kind: 'failover', ...by })
+    await world.time.run(world.time.sleep(500))
+    expect(machine.executions.at(-1)).toMatchObject({
+      status: 'refused',
+      results: [{ reasons: [expect.stringMatching(/^L6/)] }],
+    })
+    expect(refusals(world)).toEqual([])
+  })
+})
+
+test('status says which approval is needed, which is in force, and the clock by which they end', async () => {
+  type Shown = { clockMs: number; approval: Record<string, unknown>; decision: { row: string } }
+  const { world, machine } = await adopted({ policy: { fence: 'quorum' } })
+  const shown = async () =>
+    ((await order(world, machine, { command: 'status' }, false)) as unknown as { clusters: Shown[] })
+      .clusters[0]
+  expect(await shown()).toMatchObject({
+    clockMs: machine.tickMs,
+    approval: { term: 2, needed: null, given: null },
+  })
+  await kill(world, machine, 'a')
+  await world.time.run(machine.minutes(12))
+  await kill(world, machine, 'b')
+  expect(await shown()).toMatchObject({
+    decision: { row: 'A27' },
+    approval: { term: 3, needed: 'a failover inside the cooldown', inForce: false },
+  })
+  const approval = { ...by, term: 3, acceptLoss: false, unfenced: [], minutes: 60 }
+  await order(world, machine, { command: 'approve', ...approval })
+  expect(await shown()).toMatchObject({
+    decision: { row: 'A33' },
+    approval: { term: 3, needed: null, inForce: true, given: { by: 'anna' } },
+  })
+})
+
 describe('halted', () => {
   test('H12 a step that goes on failing halts; acknowledge looks afresh; a late execution halts nobody', async () => {
     const { world, machine } = await adopted()

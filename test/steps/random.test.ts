@@ -82,20 +82,10 @@ async function heal(made: Made): Promise<boolean> {
 
 /** Only the fenced primary has what is needed, so nobody can be promoted: stopped by hand, started by hand, adopted. */
 async function rescue({ world, machine }: Made): Promise<void> {
-  const execution = world.state.claim?.holder ?? 'nobody'
-  await machine.command({ command: 'halt', cluster: 'orders', execution, error: 'by hand' })
+  await machine.command({ command: 'halt', cluster: 'orders', reason: 'it will not end', by: 'anna' })
   for (const instance of world.instances.all.values()) instance.state = 'running'
   startServers(world)
   await machine.command({ command: 'adopt', cluster: 'orders', by: 'anna' })
-  // An adopted cluster knows nothing of half a copy: who adopts mends it.
-  const primary = world.databases.of(world.state.primary)
-  for (const server of world.databases.servers.values()) {
-    if (server.running) continue
-    const { address, port } = primary.config
-    const conninfo = `host=${address} port=${port} application_name=${server.id}_unlisted`
-    Object.assign(server, { half: false, log: [...primary.log], timeline: primary.timeline, conninfo })
-    server.start('standby')
-  }
   await machine.minutes(25)
 }
 

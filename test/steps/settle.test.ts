@@ -64,6 +64,53 @@ describe('rejoin', () => {
   })
 })
 
+describe('after a switchover', () => {
+  test.each<[string, (world: World) => void, (world: World) => void]>([
+    [
+      'hangs',
+      (world) => Object.assign(world.databases.of('a'), { hung: true }),
+      (world) => Object.assign(world.databases.of('a'), { hung: false }),
+    ],
+    [
+      'is cut off',
+      (world) => ['x', 'y', 'z', 'operator'].map((each) => world.cut.add(`${each}>a`)),
+      (world) => world.cut.clear(),
+    ],
+  ])('S2 the old primary, seen following, %s: its power is not cut', async (_, trouble, repair) => {
+    const { world, machine } = await adopted({ policy: { fence: 'power' } })
+    world.table.onState = ({ phase }) => {
+      if (phase === 'settling') for (const each of machine.executions) each.stop()
+    }
+    await order(world, machine, { command: 'switchover', reason: 'kernel update', by: 'anna', to: 'b' })
+    world.table.onState = () => undefined
+    expect(world.state.nodes.a).toMatchObject({ role: 'standby', possibleWriter: expect.anything() })
+    trouble(world)
+    await world.time.run(machine.minutes(4, () => false))
+    expect(world.state).toMatchObject({ phase: 'settling', primary: 'b' })
+    expect(world.acts.filter((act) => act.kind === 'power')).toEqual([])
+    repair(world)
+    await expectSteady(world, machine)
+    expect(world.state.nodes.a).toMatchObject({ role: 'standby', possibleWriter: null })
+    expect(world.acts.filter((act) => act.kind === 'power')).toEqual([])
+  })
+
+  test('S11 the old primary, seen following, that comes back as a primary: fenced', async () => {
+    const { world, machine } = await adopted({ policy: { fence: 'power' } })
+    world.table.onState = ({ phase }) => {
+      if (phase === 'settling') for (const each of machine.executions) each.stop()
+    }
+    await order(world, machine, { command: 'switchover', reason: 'kernel update', by: 'anna', to: 'b' })
+    world.table.onState = () => undefined
+    world.databases.of('a').end('untold')
+    world.databases.of('a').timeline = 1
+    world.databases.of('a').start('primary')
+    await world.time.run(machine.minutes(3, () => world.acts.some((act) => act.kind === 'power')))
+    expect(world.acts.filter((act) => act.kind === 'power')).toMatchObject([{ act: 'stop' }])
+    await world.time.run(machine.minutes(15))
+    expect(world.state).toMatchObject({ phase: 'steady', primary: 'b' })
+  })
+})
+
 describe('a switchover backs out', () => {
   const asked = { command: 'switchover', reason: 'kernel update', by: 'anna' }
 

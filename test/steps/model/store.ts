@@ -39,9 +39,9 @@ export class Table {
 
   /** The store as one invocation sees it; `by` names it. */
   as(by: string): Store {
-    const event = (cluster: string, { term, version }: Event) => `${cluster} ${term}.${version}`
-    const keep = (cluster: string, each: Event) => {
-      const key = event(cluster, each)
+    const keep = (cluster: string, each: Event, beside?: string) => {
+      const { term, version } = each
+      const key = `${cluster} ${term}.${version}${beside === undefined ? '' : `.${beside}`}`
       if (this.events.has(key)) return false
       this.events.set(key, eventSchema.parse(structuredClone(each)) as Event)
       return true
@@ -86,12 +86,12 @@ export class Table {
       closeIssue: async (cluster, key) => {
         this.issues.delete(`${cluster} ${key}`)
       },
-      appendEvent: async (cluster, each) => keep(cluster, each),
+      appendEvent: async (cluster, each, beside) => keep(cluster, each, beside),
       readEvents: async (cluster, limit) =>
         [...this.events]
           .filter(([key]) => key.startsWith(`${cluster} `))
+          .toSorted(([x, a], [y, b]) => b.term - a.term || b.version - a.version || (x < y ? 1 : -1))
           .map(([, each]) => each)
-          .toSorted((a, b) => b.version - a.version)
           .slice(0, limit),
       readFleet: async () => found(this.fleet),
       writeFleet: async (next, expected) => {
