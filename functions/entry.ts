@@ -17,7 +17,20 @@ import { metricsDimensions, metricsNamespace } from './metrics.ts'
 import { type OperationOptions, refused, stepResult } from './operation.ts'
 import type { Logger as PortLogger, Ports } from './ports.ts'
 import { createPorts } from './runtime.ts'
-import { readWorkflowInput, stepPayloadSchema } from './schemas.ts'
+import {
+  approvalSchema,
+  fleetSchema,
+  lookRequestSchema,
+  lookSchema,
+  operateRequestSchema,
+  readWorkflowInput,
+  reportSchema,
+  sqlResultSchema,
+  stateSchema,
+  stepPayloadSchema,
+  workflowInputSchema,
+} from './schemas.ts'
+import { warmSchemas } from './warmSchemas.ts'
 
 const powertools = new Logger({ serviceName: 'understudy' })
 
@@ -61,6 +74,7 @@ export function entry<I, O>(
       powertools.appendKeys({ function: name })
       try {
         if (!isWarmup(event)) return await body(event, { lambda, fleet, clients })
+        warmSchemas(schemasOfAFailover)
         await warm({ lambda, fleet, clients })
         return { warm: true as const }
       } finally {
@@ -69,6 +83,11 @@ export function entry<I, O>(
       }
     })
 }
+
+const schemasOfAFailover = [
+  ...[stateSchema, reportSchema, fleetSchema, approvalSchema, lookSchema],
+  ...[lookRequestSchema, operateRequestSchema, sqlResultSchema, stepPayloadSchema, workflowInputSchema],
+]
 
 const isWarmup = (event: unknown): boolean =>
   typeof event === 'object' && event !== null && (event as { warmup?: unknown }).warmup === true
@@ -186,8 +205,6 @@ export function stepEntry(
     (event, surroundings) =>
       runStep(event, step, body, { ports: portsOf(surroundings), fleet: surroundings.fleet }),
     (surroundings) => {
-      // Schemas compile themselves at their first use.
-      stepPayloadSchema.parse({ input: {}, execution: 'warm-up' })
       readWorkflowInput({ cluster: 'warm-up', kind: 'settle', reason: 'warm-up' })
       return warmPorts(portsOf(surroundings), surroundings.fleet, warmthOf[step])
     },

@@ -15,7 +15,8 @@ import { type StepContext, stepEntry } from './entry.ts'
 import { done, Operation, waiting } from './operation.ts'
 import { approvalOf, assertPhase, planOf } from './step.ts'
 
-const pollMs = 250
+/** EC2 is asked again soon at first, then ever more rarely: a stop takes nothing or tens of seconds, and its API throttles. */
+const pollMs = { first: 40, most: 1_000 }
 
 /** A switchover that comes back this often for the same thing backs out. */
 const patience = 10
@@ -126,6 +127,7 @@ async function powerFence(operation: Operation, context: StepContext): Promise<s
   if (missing().length === 0) return []
   const problems = await requestStops(operation, missing())
   const deadlineMs = context.ports.clock.monotonicMs() + pollWithinStepMs
+  let waitMs = pollMs.first
   for (;;) {
     const stopped = await notAnswering(operation, await stoppedEvidence(operation, missing()), problems)
     if (stopped.length > 0) {
@@ -141,7 +143,8 @@ async function powerFence(operation: Operation, context: StepContext): Promise<s
     }
     if (missing().length === 0) return []
     if (context.ports.clock.monotonicMs() > deadlineMs) break
-    await context.ports.clock.sleep(pollMs)
+    await context.ports.clock.sleep(waitMs)
+    waitMs = Math.min(2 * waitMs, pollMs.most)
   }
   return missing().map((id) => problems.get(id) ?? `${id}: its instance is not stopped yet`)
 }
