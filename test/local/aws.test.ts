@@ -381,7 +381,7 @@ test('a close ends what hangs, waits and loops, frees the ports and leaves no fi
     expect(readdirSync(temporary)).toHaveLength(1)
     const [arn] = second.deployment.stateMachines.map((one) => one.arn)
     const held = second.workflow.start(arn ?? '', 'held', '{"kind":"hold"}')
-    const slow = second.workflow.start(arn ?? '', 'slow', '{"kind":"slow"}')
+    const waiting = second.workflow.start(arn ?? '', 'waiting', '{"kind":"hang"}')
     const hanging = second.lambda.invoke('understudy-step', { do: 'hang' })
     second.ec2.handle('StopInstances', new URLSearchParams({ 'InstanceId.1': 'i-2' }))
     second.ssm.handle('SendCommand', {
@@ -392,7 +392,7 @@ test('a close ends what hangs, waits and loops, frees the ports and leaves no fi
     await eventually(() => output.filter((line) => line.endsWith('called hang')).length === 2)
     await second.close()
     expect((await hanging).payload).toContain('Local.Closed')
-    expect([held.status, slow.status]).toEqual(['ABORTED', 'ABORTED'])
+    expect([held.status, waiting.status]).toEqual(['ABORTED', 'ABORTED'])
     expect(readdirSync(temporary)).toEqual([])
     for (const url of Object.values(second.endpoints)) await expect(fetch(url)).rejects.toThrow()
   } finally {

@@ -81,6 +81,13 @@ const definition = {
           ],
           Next: 'Hold',
         },
+        {
+          And: [
+            { Variable: '$.kind', IsPresent: true },
+            { Variable: '$.kind', StringEquals: 'hang' },
+          ],
+          Next: 'Hang',
+        },
       ],
       Default: 'Step',
     },
@@ -110,6 +117,7 @@ const definition = {
         Next: 'Done',
       },
     ),
+    Hang: task({ do: 'hang' }, { Next: 'Done' }),
     Hold: { Type: 'Wait', Seconds: 600, Next: 'Done' },
     Halted: { Type: 'Fail', Error: 'Understudy.Halted', CausePath: '$.error.Cause' },
     Done: { Type: 'Succeed' },
