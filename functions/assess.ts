@@ -1,7 +1,7 @@
 /**
  * assess: looks at reports and state, writes issues, starts the workflow. It may be wrong: confirm judges anew. Woken
  * by the table's stream (a hint: only its keys are used, everything is read again consistently), by the minute tick,
- * and by events of EC2.
+ * and by events of EC2 and RDS.
  */
 import { createHash } from 'node:crypto'
 import { MetricUnit } from '@aws-lambda-powertools/metrics'
@@ -10,7 +10,7 @@ import { clustersOf } from './aws/stream.ts'
 import type { FleetDocument } from './config.ts'
 import { type Assessment, assess as assessCluster } from './core/assess.ts'
 import { firstFleet, isFailingOver, nextFleet } from './core/fleet.ts'
-import type { ClusterConfig, ClusterState, Fleet, Issue } from './core/types.ts'
+import type { ClusterConfig, ClusterState, EngineName, Fleet, Issue, NodeConfig } from './core/types.ts'
 import { executionName, type WorkflowInput } from './core/workflow.ts'
 import { entry, logger, metrics, portsOf } from './entry.ts'
 import { fleetMetrics } from './metrics.ts'
@@ -222,16 +222,38 @@ export function triggerOf(event: unknown, fleet: FleetDocument): Trigger {
     detail?: Record<string, unknown>
   }
   if (Records) return { kind: 'hint', ...clustersOf({ Records }) }
-  if (source === 'aws.ec2') {
-    const owners = fleet.clusters.filter((each) =>
-      each.nodes.some((node) => node.instanceId === detail?.['instance-id']),
+  if (source === 'aws.ec2')
+    return wakes(
+      fleet,
+      ({ instanceId }, engine) => engine === 'postgres' && instanceId === detail?.['instance-id'],
     )
-    return { kind: 'hint', woken: owners.map((each) => each.id), reported: [] }
-  }
+  if (source === 'aws.rds') return wakes(fleet, (node, engine) => concerns(node, engine, detail ?? {}))
   const eventMs = Date.parse(time ?? '')
   if (Number.isNaN(eventMs))
-    throw new Error('neither records of the table, nor an event of EC2, nor a tick with its time')
+    throw new Error('neither records of the table, nor an event of EC2 or RDS, nor a tick with its time')
   return { kind: 'tick', eventMs }
+}
+
+function wakes(
+  fleet: FleetDocument,
+  concerned: (node: NodeConfig, engine: EngineName) => boolean,
+): Extract<Trigger, { kind: 'hint' }> {
+  const owners = fleet.clusters.filter(({ nodes, engine }) => nodes.some((node) => concerned(node, engine)))
+  return { kind: 'hint', woken: owners.map((each) => each.id), reported: [] }
+}
+
+/**
+ * An event of RDS: of the node's own identifier, of what was renamed out of its way (`<id>-t<term>`), or, of a cluster of
+ * Aurora, which is configured by its instances, one that names the instance in its text.
+ */
+function concerns({ instanceId }: NodeConfig, engine: EngineName, detail: Record<string, unknown>): boolean {
+  if (engine === 'postgres') return false
+  const id = instanceId.toLowerCase()
+  const source = String(detail.SourceIdentifier ?? '').toLowerCase()
+  const renamed = source.startsWith(`${id}-t`) && /^[0-9]+$/.test(source.slice(id.length + 2))
+  const words = String(detail.Message ?? '').split(/[^A-Za-z0-9-]+/)
+  const told = engine === 'aurora' && detail.SourceType === 'CLUSTER' && words.includes(instanceId)
+  return source === id || (engine === 'rds' && renamed) || told
 }
 
 export const handler = entry(

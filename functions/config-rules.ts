@@ -2,42 +2,13 @@
  * What settings must be to each other. A rule runs when everything that it reads has the right shape, so that one
  * mistyped field hides no other problem.
  */
-import type { ClusterDraft, FleetDocument, FleetDraft } from './config.ts'
-import { findDefaultDnsName } from './config-defaults.ts'
-
-/** `message` says what is wrong and what to do. */
-export interface RuleProblem {
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-}
-
-interface Rule<T> {
-  /** Paths that the rule reads, `*` for each entry: `nodes.*.id`. */
-  readonly reads: readonly string[]
-  readonly check: (value: T, fleet: FleetDraft) => readonly RuleProblem[]
-}
-
-const wrong = (path: string | readonly PropertyKey[], message: string): RuleProblem => ({
-  path: typeof path === 'string' ? path.split('.') : path,
-  message,
-})
-
-/** One problem for each entry whose key an earlier one has. */
-function repeated<T>(
-  entries: readonly T[],
-  keyOf: (entry: T) => string,
-  problem: (entry: T, first: T) => RuleProblem,
-): RuleProblem[] {
-  const firsts = new Map<string, T>()
-  return entries.flatMap((entry) => {
-    const first = firsts.get(keyOf(entry))
-    if (first !== undefined) return [problem(entry, first)]
-    firsts.set(keyOf(entry), entry)
-    return []
-  })
-}
+import type { ClusterDraft, FleetDraft } from './config.ts'
+import { findDefaultDnsName, portOf, synchronousOf } from './config-defaults.ts'
+import { type Rule, type RuleProblem, repeated, wrong } from './config-rule.ts'
+import { managedFleetRules, managedRules } from './config-rules-managed.ts'
 
 const clusterRules: readonly Rule<ClusterDraft>[] = [
+  ...managedRules,
   {
     reads: ['nodes.*.id'],
     check: ({ nodes }) =>
@@ -55,15 +26,17 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
         : [wrong('nodes', 'no node may be promoted. Set promotable true on one node at least.')],
   },
   {
-    reads: ['nodes.*.address', 'nodes.*.region', 'nodes.*.dnsName'],
-    check: ({ nodes }, fleet) =>
+    reads: ['engine', 'nodes.*.address', 'nodes.*.region', 'nodes.*.dnsName'],
+    check: ({ engine, nodes }, fleet) =>
       nodes.flatMap((node, index) =>
         node.dnsName === undefined &&
-        findDefaultDnsName(node.address, node.region ?? String(fleet.region)) === undefined
+        findDefaultDnsName(engine, node.address, node.region ?? String(fleet.region)) === undefined
           ? [
               wrong(
                 ['nodes', index, 'dnsName'],
-                'is missing, and only private IPv4 addresses have a name by default. Give the name that resolves to the address: the endpoint is a CNAME.',
+                engine === 'postgres'
+                  ? 'is missing, and only private IPv4 addresses have a name by default. Give the name that resolves to the address: the endpoint is a CNAME.'
+                  : "is missing, and an IP address is no name. Give the name that RDS shows as the endpoint: your clients' name is a CNAME.",
               ),
             ]
           : [],
@@ -71,9 +44,9 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
   },
   {
     // S10: an engine that can not prove `never` refuses it here, not in a failover.
-    reads: ['policy.loss', 'policy.synchronous'],
-    check: ({ policy }) =>
-      policy.loss.mode === 'never' && policy.synchronous === 'none'
+    reads: ['engine', 'policy.loss', 'policy.synchronous'],
+    check: ({ engine, policy }) =>
+      engine === 'postgres' && policy.loss.mode === 'never' && policy.synchronous === 'none'
         ? [
             wrong(
               'policy.loss',
@@ -84,9 +57,9 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
   },
   {
     // S2: the quorum fence rests on a list that nobody weakens.
-    reads: ['policy.fence', 'policy.synchronous'],
-    check: ({ policy }) =>
-      policy.fence === 'quorum' && policy.synchronous === 'none'
+    reads: ['engine', 'policy.fence', 'policy.synchronous'],
+    check: ({ engine, policy }) =>
+      engine === 'postgres' && policy.fence === 'quorum' && policy.synchronous === 'none'
         ? [
             wrong(
               'policy.fence',
@@ -96,9 +69,12 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
         : [],
   },
   {
-    reads: ['policy.fence', 'policy.loss', 'policy.cancelledWaits'],
-    check: ({ policy }) =>
-      policy.fence === 'quorum' && policy.loss.mode === 'never' && policy.cancelledWaits !== 'accepted'
+    reads: ['engine', 'policy.fence', 'policy.loss', 'policy.cancelledWaits'],
+    check: ({ engine, policy }) =>
+      engine === 'postgres' &&
+      policy.fence === 'quorum' &&
+      policy.loss.mode === 'never' &&
+      policy.cancelledWaits !== 'accepted'
         ? [
             wrong(
               'policy.cancelledWaits',
@@ -108,9 +84,9 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
         : [],
   },
   {
-    reads: ['policy.synchronous', 'policy.synchronousCount', 'nodes.*.id'],
-    check: ({ policy, nodes }) =>
-      policy.synchronous === 'managed' && policy.synchronousCount > nodes.length - 1
+    reads: ['engine', 'policy.synchronous', 'policy.synchronousCount', 'nodes.*.id'],
+    check: ({ engine, policy, nodes }) =>
+      synchronousOf(engine, policy.synchronous) === 'managed' && policy.synchronousCount > nodes.length - 1
         ? [
             wrong(
               'policy.synchronousCount',
@@ -120,9 +96,9 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
         : [],
   },
   {
-    reads: ['policy.rejoin', 'host'],
-    check: ({ policy, host }) =>
-      policy.rejoin === 'automatic' && host === null
+    reads: ['engine', 'policy.rejoin', 'host'],
+    check: ({ engine, policy, host }) =>
+      engine === 'postgres' && policy.rejoin === 'automatic' && host === null
         ? [
             wrong(
               'host',
@@ -165,13 +141,14 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
 /** Nodes of all clusters with their paths. */
 function allNodes(fleet: FleetDraft) {
   return fleet.clusters.flatMap((cluster, c) =>
-    cluster.nodes.map((node, n) => ({ node, path: ['clusters', c, 'nodes', n] as const })),
+    cluster.nodes.map((node, n) => ({ cluster, node, path: ['clusters', c, 'nodes', n] as const })),
   )
 }
 
 const sameName = (name: string) => name.toLowerCase().replace(/\.$/, '')
 
 const fleetRules: readonly Rule<FleetDraft>[] = [
+  ...managedFleetRules,
   {
     reads: ['clusters.*.id'],
     check: ({ clusters }) =>
@@ -213,29 +190,39 @@ const fleetRules: readonly Rule<FleetDraft>[] = [
     },
   },
   {
-    reads: ['clusters.*.nodes.*.address', 'clusters.*.nodes.*.port'],
+    reads: ['clusters.*.nodes.*.address', 'clusters.*.nodes.*.port', 'clusters.*.managed'],
     check: (fleet) =>
       repeated(
-        allNodes(fleet),
-        ({ node }) => `${sameName(node.address)}:${node.port}`,
-        ({ node, path }) =>
+        allNodes(fleet).map(({ cluster, node, path }) => ({
+          server: `${sameName(node.address)}:${portOf(node, cluster)}`,
+          path,
+        })),
+        ({ server }) => server,
+        ({ server, path }) =>
           wrong(
             [...path, 'address'],
-            `is used twice (${node.address}:${node.port}). A server belongs to one node of one cluster.`,
+            `is used twice (${server}). A server belongs to one node of one cluster.`,
           ),
       ),
   },
   {
-    // Stopping an instance fences everything on it.
-    reads: ['clusters.*.nodes.*.instanceId'],
+    // Stopping an instance fences everything on it. Names of RDS are unique in one Region only.
+    reads: ['clusters.*.engine', 'clusters.*.nodes.*.instanceId', 'clusters.*.nodes.*.region'],
     check: (fleet) =>
       repeated(
         allNodes(fleet),
-        ({ node }) => node.instanceId,
-        ({ node, path }) =>
+        ({ cluster, node }) =>
+          cluster.engine === 'postgres'
+            ? node.instanceId
+            : `${node.region ?? fleet.region} ${cluster.engine === 'aurora-global'} ${node.instanceId}`,
+        ({ cluster, node, path }) =>
           wrong(
             [...path, 'instanceId'],
-            `is used twice (${node.instanceId}). The power fence stops the whole instance: give each node its own.`,
+            `is used twice (${node.instanceId}). ${
+              cluster.engine === 'postgres'
+                ? 'The power fence stops the whole instance: give each node its own.'
+                : 'A node is an instance or cluster of its own.'
+            }`,
           ),
       ),
   },
@@ -314,46 +301,4 @@ function overlap(bad: readonly PropertyKey[], read: readonly PropertyKey[]): boo
   return Array.from({ length: shorter }).every(
     (_, index) => read[index] === '*' || String(read[index]) === String(bad[index]),
   )
-}
-
-/** What is allowed and probably not meant; shown at each synth. */
-export function configWarnings(fleet: FleetDocument): string[] {
-  const zones = fleet.observers.map((observer) => observer.availabilityZone).filter((zone) => zone !== null)
-  const crowded = zones.find(
-    (zone) => zones.filter((other) => other === zone).length * 2 > fleet.observers.length,
-  )
-  const ofFleet =
-    crowded === undefined
-      ? []
-      : [`observers: a majority is in ${crowded}; its loss stops every failover (H24). Spread them.`]
-  return [...ofFleet, ...fleet.clusters.flatMap((cluster) => clusterWarnings(cluster, fleet))]
-}
-
-function clusterWarnings(cluster: FleetDocument['clusters'][number], fleet: FleetDocument): string[] {
-  const { nodes, policy, connection } = cluster
-  const standbys = nodes.length - 1
-  const warnings: readonly (readonly [boolean, string])[] = [
-    [
-      policy.synchronous === 'managed' && policy.synchronousCount === standbys,
-      `nodes: every standby must acknowledge each commit; one that fails stops writes. Add a node or lower policy.synchronousCount.`,
-    ],
-    [
-      nodes.filter((node) => node.promotable).length === 1,
-      'nodes: only one is promotable; it has no understudy itself.',
-    ],
-    [
-      new Set(nodes.map((node) => node.availabilityZone)).size === 1,
-      'nodes: all are in one Availability Zone; its loss is the loss of the cluster.',
-    ],
-    [
-      nodes.some((node) => node.region !== fleet.region),
-      `nodes: some are outside ${fleet.region}, where all observers are; the loss of ${fleet.region} can not be confirmed from there (H24).`,
-    ],
-    [
-      connection.password.from === 'secret' && fleet.observers.some((observer) => observer.vpc !== null),
-      'connection.password: a secret needs an interface endpoint for Secrets Manager in each zone of the observers, which costs more than the rest. Client certificates or trusted networks do not.',
-    ],
-    [connection.tls === 'disable', "connection.tls: 'disable' sends queries in the clear."],
-  ]
-  return warnings.filter(([applies]) => applies).map(([, text]) => `clusters.${cluster.id}.${text}`)
 }

@@ -8,11 +8,12 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { completeFleet } from './config-defaults.ts'
 import { ConfigError, shapeProblems } from './config-problems.ts'
+import { rdsIdentifier } from './config-rule.ts'
 import { ruleProblems } from './config-rules.ts'
-import type { ClusterConfig, FleetConfig } from './core/types.ts'
+import { type ClusterConfig, engineNames, type FleetConfig } from './core/types.ts'
 
 export { ConfigError } from './config-problems.ts'
-export { configWarnings } from './config-rules.ts'
+export { configWarnings } from './config-warnings.ts'
 
 const id = z.string().regex(/^[a-z0-9-]{1,40}$/, 'must be 1 to 40 of a-z, 0-9 and -')
 const filled = z.string().trim().min(1)
@@ -40,10 +41,12 @@ const absolute = z
   .string()
   .regex(/^\/(?:[A-Za-z0-9._/@+-]|\{node\})*$/, 'must be an absolute path of letters, digits and . _ / @ + -')
 
+const securityGroup = z.string().regex(/^sg-[0-9a-z]+$/, 'must be the id of a security group')
+
 const vpc = z.strictObject({
   vpcId: z.string().regex(/^vpc-[0-9a-z]+$/, 'must be the id of a VPC'),
   subnetIds: z.array(z.string().regex(/^subnet-[0-9a-z]+$/, 'must be the id of a subnet')).min(1),
-  securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-z]+$/, 'must be the id of a security group')).min(1),
+  securityGroupIds: z.array(securityGroup).min(1),
 })
 
 const observer = z.strictObject({
@@ -65,14 +68,16 @@ const observer = z.strictObject({
 const node = z.strictObject({
   id: id.describe('Name the node; standbys stream under this name'),
   address: address.describe('IP address of the server, or a name that nobody moves'),
-  port: z.int().min(1).max(65_535).default(5432).describe('TCP port of the server'),
+  port: z.int().min(1).max(65_535).optional().describe('TCP port of the server; default: 5432, MySQL 3306'),
   dnsName: dnsName
     .optional()
     .describe('What the endpoint points to when this node is primary; it resolves to the address'),
   instanceId: z
     .string()
-    .regex(/^i-[0-9a-f]{8,17}$/, 'must be the id of an EC2 instance')
-    .describe('Id of the EC2 instance, such as i-0123456789abcdef0: the power fence stops it'),
+    .regex(/^[A-Za-z][A-Za-z0-9-]{0,62}$/, 'must be the id of an instance')
+    .describe(
+      'EC2 instance id (the power fence stops it); rds and aurora: DB instance identifier; aurora-global: DB cluster identifier',
+    ),
   region: region.optional().describe('Region of the instance; default: the region of the deployment'),
   availabilityZone: zone.describe(
     'Zone of the instance, such as eu-central-1a: it tells shared failures apart',
@@ -84,6 +89,16 @@ const node = z.strictObject({
     .min(1)
     .optional()
     .describe("Addresses that this node's receiver connects from; default: its address"),
+  closedGroupId: securityGroup
+    .nullable()
+    .default(null)
+    .describe("rds: security group that admits nobody but Understudy's own functions: the network fence"),
+  groupIds: z
+    .array(securityGroup)
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('rds: security groups of a rebuilt instance; default: those of the new primary'),
 })
 
 const loss = z.discriminatedUnion('mode', [
@@ -101,10 +116,10 @@ const loss = z.discriminatedUnion('mode', [
 
 const policy = z.strictObject({
   fence: z
-    .enum(['power', 'quorum'])
-    .default('power')
+    .enum(['power', 'quorum', 'network', 'native'])
+    .optional()
     .describe(
-      'power: wait for the stopped instance; quorum: a frozen majority of the synchronous list is enough',
+      'power: wait for the stopped instance; quorum: a frozen majority of the synchronous list is enough; network (rds) and native (aurora) are the only ones of their engines',
     ),
   cancelledWaits: z
     .enum(['accepted', 'refused'])
@@ -115,8 +130,10 @@ const policy = z.strictObject({
     .describe("{ mode: 'never' }, { mode: 'bounded', seconds } or { mode: 'availability' }"),
   synchronous: z
     .enum(['managed', 'fixed', 'none'])
-    .default('managed')
-    .describe('Who changes synchronous_standby_names: only Understudy, nobody, or anyone'),
+    .optional()
+    .describe(
+      "Who changes synchronous_standby_names: only Understudy (postgres' default), nobody, or anyone; 'none' for what AWS runs",
+    ),
   synchronousCount: z.int().min(1).default(1).describe('How many standbys must acknowledge a commit'),
   isolated: z
     .enum(['page', 'failover'])
@@ -126,6 +143,10 @@ const policy = z.strictObject({
     .enum(['automatic', 'never'])
     .default('automatic')
     .describe('Whether an old primary is rebuilt as a standby'),
+  rebuild: z
+    .enum(['automatic', 'approve', 'never'])
+    .default('approve')
+    .describe('rds: whether lost replicas are made anew, which creates and deletes instances'),
   holdMs: milliseconds(0, 60_000).default(250).describe('How long a refusal must last to be a death'),
   restartGraceMs: milliseconds(0, 600_000)
     .default(20_000)
@@ -149,6 +170,7 @@ const observe = z.strictObject({
 
 const password = z.discriminatedUnion('from', [
   z.strictObject({ from: z.literal('none') }),
+  z.strictObject({ from: z.literal('iam') }),
   z.strictObject({
     from: z.literal('secret'),
     secretId: filled.describe('Name or ARN of a secret in Secrets Manager, never the password itself'),
@@ -157,11 +179,13 @@ const password = z.discriminatedUnion('from', [
 
 const role = filled.max(63)
 const connection = z.strictObject({
-  database: filled.max(63).default('postgres').describe('Database that probes connect to'),
+  database: filled.max(64).optional().describe('Database that probes connect to; default by family'),
   observerUser: role.default('understudy_observer').describe('Role of the probes, a member of pg_monitor'),
   operatorUser: role.default('understudy_operator').describe('Role of the acts, used for nothing else'),
   replicationUser: role.default('understudy_replication').describe('Role that standbys stream with'),
-  password: password.default({ from: 'none' }).describe("{ from: 'none' } or { from: 'secret', secretId }"),
+  password: password
+    .default({ from: 'none' })
+    .describe("{ from: 'none' }, { from: 'secret', secretId } or, for what AWS runs, { from: 'iam' }"),
   tls: z
     .enum(['disable', 'require', 'verify-full'])
     .default('require')
@@ -189,9 +213,34 @@ const host = z.strictObject({
     .describe('Shell command, run as the agent (root), that stops the server fast and waits for it'),
 })
 
+export const managed = z.strictObject({
+  family: z.enum(['postgres', 'mysql', 'mariadb']).default('postgres').describe('What the servers speak'),
+  providerGraceMs: milliseconds(0, 3_600_000)
+    .default(180_000)
+    .describe('How long what AWS does by itself (Multi-AZ failover, reboot, upgrade) is followed'),
+  backupGraceMs: milliseconds(0, 3_600_000)
+    .default(300_000)
+    .describe('How long a replica that is being backed up is waited for'),
+  globalClusterId: z
+    .string()
+    .regex(rdsIdentifier, 'is not the identifier of a global cluster')
+    .nullable()
+    .default(null)
+    .describe('aurora-global: the identifier of the global cluster'),
+  globalEndpoint: z
+    .boolean()
+    .default(false)
+    .describe(
+      'aurora-global: Aurora moves the global writer endpoint, which clients use; Understudy moves no name',
+    ),
+})
+
 const cluster = z.strictObject({
   id: id.describe('Name the cluster, such as orders'),
-  engine: z.literal('postgres').default('postgres').describe('The engine; postgres is the only one so far'),
+  engine: z
+    .enum(engineNames)
+    .default('postgres')
+    .describe('postgres: servers of your own on EC2; rds, aurora and aurora-global: run by AWS'),
   nodes: z
     .array(node)
     .min(2, 'needs two nodes at least, a primary and a standby')
@@ -219,7 +268,11 @@ const cluster = z.strictObject({
   host: host
     .nullable()
     .default(null)
-    .describe("Where the server lives on its host; null only with policy.rejoin 'never'"),
+    .describe("Where the server lives on its host; null with policy.rejoin 'never', and for what AWS runs"),
+  managed: managed
+    .nullable()
+    .default(null)
+    .describe('Only for rds, aurora and aurora-global: what the provider runs'),
 })
 
 const fleet = z.strictObject({

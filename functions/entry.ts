@@ -10,6 +10,7 @@ import type { Context } from 'aws-lambda'
 import { type Clients, createClients } from './aws/clients.ts'
 import { systemClock } from './clock.ts'
 import { type FleetDocument, loadConfig } from './config.ts'
+import { isManaged } from './core/engine.ts'
 import type { FunctionName, WorkflowStep } from './core/limits.ts'
 import type { ClusterConfig, ObserverId, Step } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
@@ -109,13 +110,15 @@ export async function warmPorts(ports: Ports, fleet: FleetDocument, what: readon
         writeProbeOn: null,
         endpoint: false,
       }),
-    fence: () => ports.fence.observe(node.region, [node.instanceId]),
+    // What the provider runs is none of EC2's instances: every step asks for its databases instead.
+    fence: async () => isManaged(cluster) || ports.fence.observe(node.region, [node.instanceId]),
     endpoint: () => ports.endpoint.read(cluster),
   }
   await Promise.allSettled([
     warmWrites(ports, cluster.id),
     ports.store.readFleet(),
     ports.store.readApproval(cluster.id, 0),
+    isManaged(cluster) ? ports.rds.instances(node.region) : null,
     ...what.map((each) => reads[each]()),
   ])
 }

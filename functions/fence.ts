@@ -12,6 +12,7 @@ import { unproven } from './core/state.ts'
 import type { Evidence, Plan } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
+import { managedPhases } from './managed/dispatch.ts'
 import { done, Operation, waiting } from './operation.ts'
 import { approvalOf, assertPhase, planOf } from './step.ts'
 
@@ -25,6 +26,8 @@ export async function fence(context: StepContext, input: WorkflowInput): Promise
   const operation = await Operation.begin(context.operationOptions('fence'))
   assertPhase(operation, input, 'fencing')
   await operation.beat()
+  const managed = managedPhases(context.cluster)
+  if (managed !== null) return managed.fence(context, operation, input)
   if (planOf(operation.state).kind === 'switchover') return fenceSwitchover(operation, input)
   await freezeFollowers(operation)
   const plan = planOf(operation.state)

@@ -1,13 +1,12 @@
 /** look: one fresh probe of all nodes of a cluster by this observer, over new connections, answering only to its id. */
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { createSecrets } from './aws/secrets.ts'
 import { probeCanary } from './canary.ts'
 import { systemClock } from './clock.ts'
 import type { FleetDocument } from './config.ts'
 import { observation } from './core/classify.ts'
 import type { ClusterConfig, EndpointLook, Look, NodeConfig, Observation } from './core/types.ts'
-import { createEngines } from './engines/index.ts'
+import { engines } from './database.ts'
 import { entry } from './entry.ts'
 import type { Clock, Engine, LookRequest } from './ports.ts'
 import { required } from './runtime.ts'
@@ -83,9 +82,14 @@ async function lookAtEndpoint(world: LookWorld, cluster: ClusterConfig): Promise
         () => null,
       ),
     ])
-    const node = cluster.nodes.find((each) => addresses.includes(each.address))
+    // A provider's instance is known by a name, and its certificate is made out to that.
+    const alias = cname?.toLowerCase().replace(/\.$/, '')
+    const node = cluster.nodes.find(
+      (each) => addresses.includes(each.address) || (isIP(each.address) === 0 && each.dnsName === alias),
+    )
     const address = node?.address ?? addresses[0]
-    if (address === undefined || isIP(address) === 0) return answer({ message: 'the name has no address' })
+    if (address === undefined || (node === undefined && isIP(address) === 0))
+      return answer({ message: 'the name has no address' })
     const port = node?.port ?? cluster.nodes[0]?.port ?? 5432
     const seen = await probeNode(world, cluster, { address, port }, false)
     return answer({
@@ -100,9 +104,6 @@ async function lookAtEndpoint(world: LookWorld, cluster: ClusterConfig): Promise
     })
   }
 }
-
-const secrets = createSecrets()
-const engines = createEngines({ clock: systemClock, password: (id) => secrets.password(id) })
 
 export const handler = entry<unknown, Look>('look', (event, { fleet }) =>
   look(

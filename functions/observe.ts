@@ -4,7 +4,6 @@
  * Reports are hints; nothing is decided here.
  */
 
-import { createSecrets } from './aws/secrets.ts'
 import { createDynamoStore } from './aws/store.ts'
 import { probeCanary } from './canary.ts'
 import { systemClock } from './clock.ts'
@@ -13,7 +12,7 @@ import { observation } from './core/classify.ts'
 import { loopMs } from './core/limits.ts'
 import { type NodeMemory, remember, reportChanged, reported, troubled } from './core/observe.ts'
 import type { ClusterConfig, NodeId, Report } from './core/types.ts'
-import { createEngines } from './engines/index.ts'
+import { engines } from './database.ts'
 import { entry, logger } from './entry.ts'
 import type { Clock, Engine, Logger, ProbeSession, SessionEnded, Store } from './ports.ts'
 import { required } from './runtime.ts'
@@ -159,8 +158,9 @@ class Loop {
     const canary = this.canaryAnswered
     const changed = reportChanged(this.written, { nodes, canary }, this.cluster)
     const due = nowMs - this.at.writtenMs >= this.cluster.observe.heartbeatMs
-    // A bounded loss is computed from ages, which must be fresh when they are asked for (S10).
-    const ages = this.cluster.policy.loss.mode === 'bounded' && troubled(nodes)
+    // A bounded loss is computed from ages, which must be fresh when they are asked for (S10): also of an old primary that
+    // answers again, behind its fence.
+    const ages = this.cluster.policy.loss.mode === 'bounded' && (troubled(nodes) || !this.steady)
     if (!changed && !due && !ages) return 'ok'
     const report: Report = {
       cluster: this.cluster.id,
@@ -208,9 +208,6 @@ class Loop {
     }
   }
 }
-
-const secrets = createSecrets()
-const engines = createEngines({ clock: systemClock, password: (id) => secrets.password(id) })
 
 export const handler = entry<{ time?: string }, { ended: Record<string, string> }>(
   'observe',

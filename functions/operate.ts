@@ -1,11 +1,9 @@
 /** operate: carries out one SQL action on one node for a step: connect, then read the claim, then act (S4). */
 
-import { createSecrets } from './aws/secrets.ts'
 import { createDynamoStore } from './aws/store.ts'
-import { systemClock } from './clock.ts'
 import type { FleetDocument } from './config.ts'
 import type { ClusterConfig } from './core/types.ts'
-import { createEngines } from './engines/index.ts'
+import { engines } from './database.ts'
 import { entry, type Surroundings } from './entry.ts'
 import { clusterOf } from './look.ts'
 import { Superseded } from './operation.ts'
@@ -50,9 +48,6 @@ async function notMine(world: OperateWorld, request: OperateRequest): Promise<st
   }
   return undefined
 }
-
-const secrets = createSecrets()
-const engines = createEngines({ clock: systemClock, password: (id) => secrets.password(id) })
 
 const worldOf = ({ fleet, clients }: Surroundings): OperateWorld => ({
   fleet,

@@ -125,6 +125,8 @@ export type SqlAction =
     }
   /** Sets `synchronous_standby_names` on a node that is out of recovery. */
   | { readonly do: 'list'; readonly synchronousStandbyNames: string }
+  /** rds, behind the closed group: ends every session of others, waits until they are gone, and measures the end of the log. */
+  | { readonly do: 'endSessions' }
   /** Makes the WAL receiver reconnect, so that an idle stream shows whether its primary lives (S7). */
   | { readonly do: 'reconnect' }
 
@@ -170,6 +172,129 @@ export interface Fence {
   observe(region: string, instanceIds: readonly string[]): Promise<readonly InstanceView[]>
   stop(region: string, instanceId: string): Promise<'requested' | 'refused' | 'unknown'>
   start(region: string, instanceId: string): Promise<'requested' | 'refused' | 'unknown'>
+}
+
+/** A DB instance as `DescribeDBInstances` gives it. Unknown statuses are kept as they are: new ones come. */
+export interface DbInstanceView {
+  readonly identifier: string
+  /** `DbiResourceId`: no other instance ever has it, whatever its identifier. */
+  readonly resourceId: string
+  readonly region: string
+  readonly status: string
+  readonly engine: string
+  readonly engineVersion: string
+  readonly address: string | null
+  readonly port: number | null
+  readonly availabilityZone: string | null
+  readonly multiAz: boolean
+  readonly clusterIdentifier: string | null
+  /** Identifier and Region of what it replicates from (an ARN in other Regions is taken apart); null: no replica. */
+  readonly source: { readonly identifier: string; readonly region: string } | null
+  /** Identifiers; ARNs of replicas in other Regions as they are. */
+  readonly replicas: readonly string[]
+  readonly groups: readonly { readonly id: string; readonly status: string }[]
+  readonly parameterGroups: readonly string[]
+  readonly backupRetentionDays: number
+  /** `StatusInfos` of type "read replication"; null: none. */
+  readonly replication: { readonly status: string; readonly normal: boolean } | null
+  readonly instanceClass: string | null
+  readonly pendingGroups: boolean
+}
+
+export interface DbClusterView {
+  readonly identifier: string
+  readonly resourceId: string
+  readonly arn: string
+  readonly region: string
+  readonly status: string
+  readonly engine: string
+  readonly endpoint: string | null
+  readonly readerEndpoint: string | null
+  readonly members: readonly { readonly identifier: string; readonly isWriter: boolean }[]
+  readonly globalWriteForwarding: string | null
+}
+
+export interface GlobalClusterView {
+  readonly identifier: string
+  readonly status: string
+  readonly endpoint: string | null
+  readonly members: readonly {
+    readonly clusterArn: string
+    readonly region: string
+    readonly clusterIdentifier: string
+    readonly isWriter: boolean
+    readonly synchronizationStatus: string | null
+  }[]
+  /** Free text of `FailoverState`; null: none is under way. The SDK's enumeration lacks values that AWS sends. */
+  readonly failover: {
+    readonly status: string
+    readonly from: string | null
+    readonly to: string | null
+    readonly dataLossAllowed: boolean
+  } | null
+}
+
+/** A restart, a failover or a fence result that the provider told of, newest first. By the provider's own clock. */
+export interface DbEvent {
+  readonly source: string
+  readonly atText: string
+  readonly message: string
+  readonly categories: readonly string[]
+}
+
+export type RdsAct =
+  | { readonly do: 'setGroups'; readonly instance: string; readonly groupIds: readonly string[] }
+  | { readonly do: 'reboot'; readonly instance: string }
+  | { readonly do: 'promote'; readonly instance: string; readonly backupRetentionDays: number }
+  | { readonly do: 'stop'; readonly instance: string }
+  | { readonly do: 'rename'; readonly instance: string; readonly to: string }
+  | {
+      readonly do: 'createReplica'
+      readonly instance: string
+      readonly source: { readonly identifier: string; readonly region: string }
+      readonly groupIds: readonly string[] | null
+      readonly availabilityZone: string | null
+      readonly instanceClass: string | null
+      /** Tags `understudy:cluster` and `understudy:term`: who made it, and when. */
+      readonly tags: Readonly<Record<string, string>>
+    }
+  /** Without a final snapshot: only ever a replica that has been replaced. */
+  | { readonly do: 'deleteReplica'; readonly instance: string }
+  | { readonly do: 'failoverCluster'; readonly cluster: string; readonly target: string | null }
+  | { readonly do: 'switchoverGlobal'; readonly global: string; readonly targetArn: string }
+  | { readonly do: 'failoverGlobal'; readonly global: string; readonly targetArn: string }
+
+/**
+ * `refused`: it certainly had no effect; `later`: the reason passes (a backup, another change under way, throttling).
+ * `unknown`: it may have happened.
+ */
+export type RdsOutcome =
+  | { readonly outcome: 'requested' }
+  | { readonly outcome: 'refused'; readonly code: string; readonly later: boolean; readonly message: string }
+  | { readonly outcome: 'unknown'; readonly message: string }
+
+/** RDS's control plane. Reads throw when a Region does not answer; acts never throw. */
+export interface Rds {
+  /** All instances of a Region, paged and unfiltered; reads of one invocation that begin within a second share one answer unless `fresh`. */
+  instances(region: string, options?: { fresh?: boolean }): Promise<readonly DbInstanceView[]>
+  clusters(region: string): Promise<readonly DbClusterView[]>
+  /** Described in `region`, any member's Region will do. */
+  global(region: string, identifier: string): Promise<GlobalClusterView | null>
+  /** Events of one instance or cluster of the last hour, newest first. Best effort: an absent one says nothing. */
+  events(
+    region: string,
+    source: { type: 'db-instance' | 'db-cluster'; identifier: string },
+  ): Promise<readonly DbEvent[]>
+  act(region: string, act: RdsAct): Promise<RdsOutcome>
+  /**
+   * Last sample of how far it is behind, and its age; null: none in the last ten minutes, which means unknown, not zero.
+   * Of a DB instance `ReplicaLag`; with `fromRegion` (that of the writer) of a secondary cluster `AuroraGlobalDBRPOLag`.
+   */
+  lag(
+    region: string,
+    identifier: string,
+    fromRegion?: string,
+  ): Promise<{ readonly lagMs: number; readonly ageMs: number } | null>
 }
 
 /** A command on the host of a node, carried out where the server's files are. Every command compares on the host. */
@@ -271,6 +396,7 @@ export interface Ports {
   readonly functions: Functions
   readonly fence: Fence
   readonly host: Host
+  readonly rds: Rds
   readonly endpoint: Endpoint
   readonly workflow: Workflow
   readonly notifier: Notifier

@@ -3,6 +3,7 @@
  * points the other standbys at it at once, since until one streams no commit can return. After `plan.target` there is
  * only forward (S5).
  */
+import { caughtUpAges } from './acts/ages.ts'
 import { standDown } from './acts/compensate.ts'
 import { frozenPrimary, quorumFor, stoppedEvidence } from './acts/evidence.ts'
 import { freezeAll, freezeIntents, measurementsOf } from './acts/freeze.ts'
@@ -12,9 +13,10 @@ import { type Ranking, rank } from './core/rank.ts'
 import { followName } from './core/settle.ts'
 import { evidenceFor, possibleWriters, promotedNodes, withNodes } from './core/state.ts'
 import { listForTarget, parseSynchronousNames } from './core/synchronous.ts'
-import type { Evidence, FrozenNode, NodeId, Plan, Report, SynchronousSet } from './core/types.ts'
+import type { Evidence, FrozenNode, NodeId, Plan, SynchronousSet } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
+import { managedPhases } from './managed/dispatch.ts'
 import { done, Operation, waiting } from './operation.ts'
 import { approvalOf, assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
@@ -25,6 +27,8 @@ export async function promote(context: StepContext, input: WorkflowInput): Promi
   const operation = await Operation.begin(context.operationOptions('promote'))
   assertPhase(operation, input, 'promoting')
   await operation.beat()
+  const managed = managedPhases(context.cluster)
+  if (managed !== null) return managed.promote(context, operation, input)
   if (planOf(operation.state).target === null) {
     const chosen = await choose(context, operation, input)
     if (chosen !== undefined) return chosen
@@ -330,6 +334,9 @@ async function holds(
       return (await stoppedEvidence(operation, [evidence.node])).length > 0
     case 'frozenInRecovery':
       return 'evidence' in (await frozenPrimary(operation, evidence.node))
+    case 'closedAndRebooted':
+    case 'elected':
+      return false // facts of managed engines, which have their own step
     case 'approved': {
       const approval = await approvalOf(operation.ports, operation.state.cluster, operation.state.term)
       return approval?.unfenced.includes(evidence.node) ?? false
@@ -346,34 +353,5 @@ function unmeasuredOf(context: StepContext, plan: Plan): Record<NodeId, string> 
   }
   return why
 }
-
-/**
- * S10: how long ago, at most, each node had all that the primary had. A report that is newer than the one read first
- * was written after our clock was read, so its age plus our own elapsed time is an upper bound on one clock (S3).
- */
-async function caughtUpAges(context: StepContext): Promise<Record<NodeId, number | null>> {
-  const { ports, cluster } = context
-  const startedMs = ports.clock.monotonicMs()
-  const first = await ports.store.readReports(cluster.id)
-  const ages: Record<NodeId, number | null> = {}
-  const deadlineMs = startedMs + 3 * cluster.observe.intervalMs
-  for (;;) {
-    const now = await ports.store.readReports(cluster.id)
-    for (const [observer, read] of now) {
-      const before = first.get(observer)
-      if (read.kind !== 'found' || before?.kind !== 'found' || !isNewer(read.value, before.value)) continue
-      for (const [id, node] of Object.entries(read.value.nodes)) {
-        if (node.caughtUpAgeMs === null) continue
-        const age = node.caughtUpAgeMs + (ports.clock.monotonicMs() - startedMs)
-        ages[id] = Math.min(ages[id] ?? Number.POSITIVE_INFINITY, age)
-      }
-    }
-    if (Object.keys(ages).length > 0 || ports.clock.monotonicMs() > deadlineMs) return ages
-    await ports.clock.sleep(cluster.observe.urgentIntervalMs / 2)
-  }
-}
-
-const isNewer = (now: Report, before: Report) =>
-  now.token > before.token || (now.token === before.token && now.sequence > before.sequence)
 
 export const handler = stepEntry('promote', promote)

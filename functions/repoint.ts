@@ -5,11 +5,13 @@
 import { moveName } from './acts/name.ts'
 import { followLeft } from './acts/settling.ts'
 import { isDown, majority } from './core/classify.ts'
+import { isManaged } from './core/engine.ts'
 import { pollWithinStepMs } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
-import type { Look, NodeConfig } from './core/types.ts'
+import type { ClusterConfig, EndpointLook, Look, NodeConfig } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
+import { managedPhases } from './managed/dispatch.ts'
 import { done, Operation, refused, StoreUnavailable, waiting } from './operation.ts'
 import { assertPhase, lookRound, nodeOf, planOf } from './step.ts'
 
@@ -27,6 +29,11 @@ export async function repoint(context: StepContext, input: WorkflowInput): Promi
     throw error
   }
   assertPhase(operation, input, 'repointing')
+  const managed = managedPhases(context.cluster)
+  if (managed?.repoint) {
+    await operation.beat()
+    return managed.repoint(context, operation, input)
+  }
   const [records] = await Promise.all([context.ports.endpoint.read(context.cluster), operation.beat()])
   const target = nodeOf(context, operation.state.primary)
   const moved = await moveName(context, operation.state, target, records)
@@ -125,7 +132,7 @@ async function verify(context: StepContext, operation: Operation, target: NodeCo
   const seen = agreement(looks, context.observers, target.id)
   const committed = seen.class === 'writable' && seen.row?.writeProbe === 'ok'
   const through = looks.filter(
-    (look) => look.endpoint?.class === 'writable' && look.endpoint.addresses.includes(target.address),
+    (look) => look.endpoint?.class === 'writable' && leadsTo(context.cluster, look.endpoint, target),
   )
   const said = looks.map((look) => `${look.observer}: ${look.endpoint?.message ?? 'not asked'}`)
   return {
@@ -139,6 +146,16 @@ async function verify(context: StepContext, operation: Operation, target: NodeCo
   }
 }
 
+/**
+ * By its address; or, where the provider gives it a name, by that name: what is behind it changes, and the way on which
+ * we probe it need not be that of the clients.
+ */
+function leadsTo(cluster: ClusterConfig, { addresses, cname }: EndpointLook, target: NodeConfig): boolean {
+  if (addresses.includes(target.address)) return true
+  const name = cname?.toLowerCase().replace(/\.$/, '')
+  return isManaged(cluster) && (name === target.dnsName || name === target.address)
+}
+
 /** S13: the target is promoted and the table is away: the name still moves, by its own comparison alone. */
 async function withoutTable(
   context: StepContext,
@@ -146,6 +163,8 @@ async function withoutTable(
   error: StoreUnavailable,
 ): Promise<StepResult> {
   if (input.promoted === undefined || input.term === undefined) throw error
+  // No name of ours: Aurora moves it, and nothing is left to do without the table.
+  if (managedPhases(context.cluster)?.repoint) throw error
   const token = {
     deployment: context.deployment,
     cluster: input.cluster,

@@ -6,6 +6,7 @@ import { createFence } from './aws/fence.ts'
 import { createFunctions } from './aws/functions.ts'
 import { createHost } from './aws/host.ts'
 import { createNotifier } from './aws/notifier.ts'
+import { rdsLate } from './aws/rdsLate.ts'
 import { createDynamoStore } from './aws/store.ts'
 import { createWorkflow } from './aws/workflow.ts'
 import type { FleetDocument } from './config.ts'
@@ -41,6 +42,14 @@ export function createPorts(options: {
       }),
     fence: () => createFence({ client: clients.ec2 }),
     host: () => createHost({ client: clients.ssm, clock }),
+    rds: () =>
+      rdsLate({
+        client: clients.rds,
+        actingClient: clients.rdsActs,
+        cloudwatch: clients.cloudwatch,
+        clock,
+        logger,
+      }),
     endpoint: () => createEndpoint({ client: clients.route53 }),
     workflow: () =>
       createWorkflow({ client: clients.sfn, stateMachineArn: required('UNDERSTUDY_STATE_MACHINE_ARN') }),

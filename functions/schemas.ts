@@ -145,8 +145,28 @@ const evidenceSchema = z.discriminatedUnion('kind', [
     k: count,
     counted: list(text),
   }),
+  z.object({
+    kind: z.literal('closedAndRebooted'),
+    node: text,
+    term: count,
+    resourceId: text,
+    groupId: text,
+  }),
+  z.object({ kind: z.literal('elected'), node: text, term: count, writer: text }),
   z.object({ kind: z.literal('approved'), node: text, term: count, by: text, reason: text }),
 ])
+
+const networkFenceSchema = z.object({
+  resourceId: text,
+  groupId: text,
+  groupsBefore: list(text),
+  closed: z.boolean(),
+  startedAtBefore: text.nullable(),
+  restartBefore: text.nullable(),
+  reboot: oneOf(['none', 'requested', 'seen']),
+  drainToBytes: count.nullable(),
+  drained: z.boolean(),
+})
 
 const frozenNodeSchema = z.object({
   primaryConninfo: text,
@@ -171,6 +191,7 @@ const planSchema = z.object({
   looks: z.object({ asked: count, dead: count, silent: count, restart: count }),
   frozen: byKey(frozenNodeSchema),
   writeStop: z.object({ node: text, checkpointBytes: count.nullable() }).nullable(),
+  network: byKey(networkFenceSchema).default({}),
   evidence: list(evidenceSchema),
   fenceRequested: list(text),
   target: text.nullable(),
@@ -229,6 +250,23 @@ export const stateSchema = z.object({
   endpointTerm: count.nullable(),
   lastEvent: eventSchema,
   wake: count,
+  replaced: list(
+    z.object({
+      node: text,
+      resourceId: text,
+      region: text,
+      term: count,
+      was: oneOf(['primary', 'replica']),
+    }),
+  ).default([]),
+  findings: list(
+    z.object({
+      key: filled,
+      severity: oneOf(['info', 'warning', 'critical']),
+      message: text,
+      todo: text,
+    }),
+  ).default([]),
 })
 
 export const approvalSchema = z.object({
@@ -282,6 +320,7 @@ const sqlActionSchema = z.discriminatedUnion('do', [
   }),
   z.object({ do: z.literal('list'), synchronousStandbyNames: text }),
   z.object({ do: z.literal('reconnect') }),
+  z.object({ do: z.literal('endSessions') }),
 ])
 
 export const operateRequestSchema = z.object({

@@ -3,16 +3,17 @@
  * look again; ends when nothing is left that it can do now. assess starts the next pass. It also keeps the record of
  * a steady cluster true (synchronous set, instance ids), since only steps and commands write the state.
  */
-import { moveName } from './acts/name.ts'
+import { assertName, endPass } from './acts/passEnd.ts'
 import { carryOut, seenBy } from './acts/settling.ts'
 import { pollWithinStepMs, zombieWaitSeconds } from './core/limits.ts'
 import { agreement } from './core/looks.ts'
 import { type SettleFacts, type SettleTask, settleWork } from './core/settle.ts'
-import type { ClusterState, ProbeRow } from './core/types.ts'
+import type { ProbeRow } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
-import { done, Operation, Refused, refused, StoreUnavailable, Superseded, waiting } from './operation.ts'
-import { lookRound, nodeOf } from './step.ts'
+import { managedPhases } from './managed/dispatch.ts'
+import { done, Operation, Refused, StoreUnavailable, Superseded, waiting } from './operation.ts'
+import { lookRound } from './step.ts'
 
 /** Looks of one pass; each may find that what was started before has come about. */
 const roundsMost = 12
@@ -33,10 +34,12 @@ export async function settle(context: StepContext, input: WorkflowInput): Promis
     return { ...waiting({ ...input, waitedFor: other.id }, 'settle', reason), waitSeconds: zombieWaitSeconds }
   }
   await operation.beat()
+  const managed = managedPhases(context.cluster)
+  if (managed !== null) return managed.settle(context, operation, input)
   const left = await passes(context, operation)
   if (isAwaited && operation.state.phase === 'repointing')
     return waiting(input, 'repoint', `no commit returns yet: ${left.join('; ')}`)
-  return end(operation, input, left)
+  return endPass(operation, input, left)
 }
 
 /** Rounds of look and work; returns what is left that nobody can do now, [] when nothing is. */
@@ -99,39 +102,6 @@ async function instanceStates(context: StepContext, operation: Operation): Promi
     }
   }
   return states
-}
-
-/** Drift of the name is mended only with the current term; a problem in words otherwise (design, section 7). */
-async function assertName(context: StepContext, state: ClusterState): Promise<string | undefined> {
-  try {
-    const moved = await moveName(context, state, nodeOf(context, state.primary))
-    return moved.outcome === 'done' ? undefined : moved.message
-  } catch (error) {
-    return `the name could not be read: ${error instanceof Error ? error.message : String(error)}`
-  }
-}
-
-async function end(operation: Operation, input: WorkflowInput, left: readonly string[]): Promise<StepResult> {
-  const { state } = operation
-  // Which reports led here: assess does not start the same pass again for them.
-  const facts = { sequences: input.automatic?.facts.sequences ?? null }
-  if (state.phase === 'halted') return refused(input, left)
-  if (left.length === 0) {
-    if (state.phase === 'settling') {
-      await operation.write(
-        { phase: 'steady', plan: null },
-        { kind: 'steady', message: 'redundant again: nothing is left to do', facts },
-        { release: true },
-      )
-    } else await operation.release()
-    return done(input, 'end')
-  }
-  const message = `left: ${left.join('; ')}`
-  if (state.phase === 'steady') {
-    await operation.write({ phase: 'settling' }, { kind: 'settling', message, facts }, { release: true })
-  } else if (state.lastEvent.message === message) await operation.release()
-  else await operation.write({}, { kind: 'settling', message, facts }, { release: true })
-  return done(input, 'end', left)
 }
 
 export const handler = stepEntry('settle', settle)

@@ -177,7 +177,7 @@ describe('F90 problems', () => {
       withCluster({ endpoint: { ...orders.endpoint, resolver: '10.0.0.2' } }),
       `${at}.endpoint.resolver: must be host:port`,
     ],
-    ['engine', withCluster({ engine: 'oracle' }), `${at}.engine: expected postgres`],
+    ['engine', withCluster({ engine: 'oracle' }), `${at}.engine: expected postgres or rds`],
     [
       'S10 never without a list',
       withPolicy({ synchronous: 'none' }),

@@ -1,7 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { configWarnings, defineConfig, parseConfig } from '../functions/config.ts'
 import { findDefaultDnsName } from '../functions/config-defaults.ts'
-import { example, orders, problemsOf, withCluster, withNodes, withPolicy } from './config-samples.ts'
+import {
+  example,
+  managedExamples,
+  orders,
+  problemsOf,
+  withCluster,
+  withManaged,
+  withNodes,
+  withPolicy,
+} from './config-samples.ts'
 
 describe('defaults', () => {
   const config = parseConfig(example)
@@ -12,8 +21,14 @@ describe('defaults', () => {
     expect(configWarnings(config)).toEqual([])
   })
 
-  test('parsing the result again gives the same bytes, so that the asset stays the same', () => {
-    expect(JSON.stringify(parseConfig(JSON.parse(JSON.stringify(config))))).toBe(JSON.stringify(config))
+  test.each<[string, unknown]>([
+    ['the example', example],
+    ['only what is required', withCluster({ policy: {}, connection: {}, observe: {} })],
+    ...Object.entries(managedExamples),
+    ['a managed one with another family', withManaged('rds', { managed: { family: 'mysql' } })],
+  ])('parsing the result again gives the same bytes, so that the asset stays the same: %s', (_, input) => {
+    const once = JSON.stringify(parseConfig(input))
+    expect(JSON.stringify(parseConfig(JSON.parse(once)))).toBe(once)
   })
 
   test('clusters may be given by id or as a list', () => {
@@ -32,6 +47,8 @@ describe('defaults', () => {
       promotable: true,
       preference: 0,
       sourceAddresses: ['10.0.1.11'],
+      closedGroupId: null,
+      groupIds: null,
     })
   })
 
@@ -45,6 +62,7 @@ describe('defaults', () => {
       synchronousCount: 1,
       isolated: 'page',
       rejoin: 'automatic',
+      rebuild: 'approve',
       holdMs: 250,
       restartGraceMs: 20_000,
       silentLooks: 3,
@@ -88,7 +106,7 @@ describe('defaults', () => {
     ['2001:db8::1', 'eu-west-1', undefined],
     ['db-a.example.com', 'eu-west-1', 'db-a.example.com'],
   ])('the default name of %s in %s', (address, region, name) => {
-    expect(findDefaultDnsName(address, region)).toBe(name)
+    expect(findDefaultDnsName('postgres', address, region)).toBe(name)
   })
 })
 

@@ -78,6 +78,7 @@ describe('records', () => {
       frozen: {
         b: { primaryConninfo: '', restoreCommand: '', timeline: null, positionBytes: null, replayable: null },
       },
+      network: {},
       writeStop: null,
       evidence: [
         { kind: 'instanceStopped', node: 'a', instanceId: 'i-0a', term: 2 },

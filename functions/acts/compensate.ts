@@ -2,9 +2,11 @@
  * Undoing what may be undone before a target is recorded (S5): a freeze and a write-stop, both recorded before they
  * were applied. A power fence is never undone here. Each returns what could not be lifted, in words; [] is success.
  */
+import { isManaged } from '../core/engine.ts'
 import { hostOf } from '../core/host.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import { resumeWritesScript } from '../engines/postgres/host.ts'
+import { reopenGroups } from '../managed/reopen.ts'
 import { done, type Operation, refused, waiting } from '../operation.ts'
 import { planOf } from '../step.ts'
 
@@ -30,6 +32,7 @@ export async function liftFreeze(operation: Operation): Promise<string[]> {
 export async function liftWriteStop(operation: Operation): Promise<string[]> {
   const { plan, term } = operation.state
   if (plan === null || plan.writeStop === null) return []
+  if (isManaged(operation.cluster)) return reopenGroups(operation)
   const host = hostOf(operation.cluster, plan.writeStop.node)
   if (host === null) return []
   const node = operation.cluster.nodes.find((each) => each.id === plan.writeStop?.node)
@@ -44,8 +47,11 @@ export async function liftWriteStop(operation: Operation): Promise<string[]> {
   return result.outcome === 'done' ? [] : [`${node.id}: ${result.message}`]
 }
 
-/** Tries to lift a freeze or a write-stop before a person is asked, or settle goes on with it. */
-const liftPatience = 8
+/**
+ * Tries to lift a freeze or a write-stop before a person is asked, or settle goes on with it. A Region of the provider
+ * that does not answer comes back; a server that does not start seldom does.
+ */
+const liftPatience = { ours: 8, managed: 60 }
 
 /** Ends an operation that promoted nothing: what it froze or stopped is lifted first, then the claim is given back. */
 export async function standDown(
@@ -59,7 +65,8 @@ export async function standDown(
   const stopped = await liftWriteStop(operation)
   const frozen = await liftFreeze(operation)
   const failed = [...stopped, ...frozen]
-  const tired = (input.waits ?? 0) >= liftPatience
+  const patience = isManaged(operation.cluster) ? liftPatience.managed : liftPatience.ours
+  const tired = (input.waits ?? 0) >= patience
   // A primary that does not start again is for a person; a standby that stays away is settle's, when it is back.
   if (stopped.length > 0 && tired)
     throw new Error(`the write-stop could not be lifted: ${stopped.join('; ')}`)

@@ -1,4 +1,5 @@
 /** Freezing and measuring standbys: what is recorded before, and what comes of it. */
+import { isManaged } from '../core/engine.ts'
 import { anyRow } from '../core/looks.ts'
 import type { FrozenNode, Look, NodeId, Plan } from '../core/types.ts'
 import type { Operation } from '../operation.ts'
@@ -8,6 +9,8 @@ import { planOf } from '../step.ts'
 /** Recorded before anything is applied (S5): which standbys will be frozen, and what their reception was before. */
 export function freezeIntents(operation: Operation, plan: Plan, looks: readonly Look[]): Plan['frozen'] {
   const frozen: Record<NodeId, FrozenNode> = { ...plan.frozen }
+  // Nobody can freeze a replica that the provider runs.
+  if (isManaged(operation.cluster)) return frozen
   for (const node of operation.cluster.nodes) {
     const role = operation.state.nodes[node.id]?.role
     if (node.id === operation.state.primary || role === 'quarantined' || role === 'rebuilding') continue

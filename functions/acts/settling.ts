@@ -1,4 +1,5 @@
 /** The tasks of settle, one function each: recorded, then done (S4, S5). */
+import { isManaged } from '../core/engine.ts'
 import { hostOf } from '../core/host.ts'
 import { agreement } from '../core/looks.ts'
 import { type SettleTask, settleWork } from '../core/settle.ts'
@@ -24,6 +25,7 @@ export async function followLeft(
   operation: Operation,
   looks: readonly Look[],
 ): Promise<void> {
+  if (isManaged(context.cluster)) return
   const work = settleWork({
     cluster: context.cluster,
     state: operation.state,
@@ -100,7 +102,7 @@ export async function carryOut(
   }
 }
 
-type Note = { kind: string; row: string; message: string }
+export type Note = { kind: string; row: string; message: string }
 
 function patch(operation: Operation, node: NodeId, change: Partial<NodeStatus>, note: Note): Promise<void> {
   return operation.write({ nodes: withNodes(operation.state, { [node]: change }) }, note)
@@ -114,27 +116,34 @@ function writerList(state: ClusterState, set: ClusterState['synchronous']): Clus
     : state.nodes
 }
 
+/** S11: only a state that is provably current may fence: a newer term in DNS means that it is not. */
+export async function haltIfSuperseded(
+  context: StepContext,
+  operation: Operation,
+  note: Note,
+): Promise<boolean> {
+  const records = await context.ports.endpoint.read(context.cluster)
+  if ((records.token?.term ?? 0) <= operation.state.term) return false
+  await operation.write(
+    {
+      phase: 'halted',
+      halted: {
+        reason: `the name carries term ${records.token?.term}, ours is ${operation.state.term}`,
+        step: 'settle',
+      },
+    },
+    { ...note, kind: 'halted', message: 'the name carries a newer term than our state: nothing is fenced' },
+  )
+  return true
+}
+
 async function stopNode(
   context: StepContext,
   operation: Operation,
   id: NodeId,
   note: Note,
 ): Promise<string | undefined> {
-  // S11: only a state that is provably current may fence: a newer term in DNS means that it is not.
-  const records = await context.ports.endpoint.read(context.cluster)
-  if ((records.token?.term ?? 0) > operation.state.term) {
-    await operation.write(
-      {
-        phase: 'halted',
-        halted: {
-          reason: `the name carries term ${records.token?.term}, ours is ${operation.state.term}`,
-          step: 'settle',
-        },
-      },
-      { ...note, kind: 'halted', message: 'the name carries a newer term than our state: nothing is fenced' },
-    )
-    return undefined
-  }
+  if (await haltIfSuperseded(context, operation, note)) return undefined
   // A node that came back out of recovery begins anew: quarantined, its rejoin forgotten (S11).
   const anew = { role: 'quarantined', fenced: false, rejoin: 'none' } as const
   return power(context, operation, { act: 'stop', id, change: anew, note })

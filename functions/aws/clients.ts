@@ -2,10 +2,12 @@
  * The one place that builds AWS clients, so that every call has the same three things: a Region, hard time-outs and
  * bounded retries. Endpoints come from the SDK's own `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` only.
  */
+import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import { LambdaClient } from '@aws-sdk/client-lambda'
+import type { RDSClient } from '@aws-sdk/client-rds'
 import { Route53Client } from '@aws-sdk/client-route-53'
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { SNSClient } from '@aws-sdk/client-sns'
@@ -18,6 +20,9 @@ export { timeouts }
 /** Tries × time-out of one request, plus back-off, stay below the 20 s within which a beat must be bumped. */
 const requestMs = 3_000
 const attempts = 3
+
+/** RDS's control plane takes seconds for what it changes; a time-out leaves the effect unknown. */
+const rdsActMs = 10_000
 
 interface Sender {
   send(...args: never[]): unknown
@@ -57,6 +62,14 @@ export interface Clients {
   ec2(region: string): EC2Client
   /** One attempt: a command sent twice runs twice. */
   ssm(region: string): SSMClient
+  /**
+   * For reads. Backs off for as long as RDS throttles (adaptive, with jitter): its rates are low and not published.
+   * This client and the next two are loaded on first use: without clusters that AWS runs nobody pays for them.
+   */
+  rds(region: string): Promise<RDSClient>
+  /** For acts. One attempt: the answer to a second would say nothing of the first. */
+  rdsActs(region: string): Promise<RDSClient>
+  cloudwatch(region: string): Promise<CloudWatchClient>
   readonly route53: Route53Client
   /** One attempt, and no time-out of its own: each call gives its deadline as an abort signal. */
   readonly lambda: LambdaClient
@@ -105,6 +118,19 @@ export function createClients(options: { region?: string } = {}): Clients {
     },
     ec2: perRegion((region) => inFlight.track(new EC2Client({ ...base, region }))),
     ssm: perRegion((region) => inFlight.track(new SSMClient({ ...base, region, maxAttempts: 1 }))),
+    rds: perRegion(async (region) => {
+      const { RDSClient } = await import('@aws-sdk/client-rds')
+      return inFlight.track(new RDSClient({ ...base, region, retryMode: 'adaptive' }))
+    }),
+    rdsActs: perRegion(async (region) => {
+      const { RDSClient } = await import('@aws-sdk/client-rds')
+      const requestHandler = timeouts(rdsActMs)
+      return inFlight.track(new RDSClient({ ...base, region, maxAttempts: 1, requestHandler }))
+    }),
+    cloudwatch: perRegion(async (region) => {
+      const { CloudWatchClient } = await import('@aws-sdk/client-cloudwatch')
+      return inFlight.track(new CloudWatchClient({ ...base, region, retryMode: 'adaptive' }))
+    }),
     get route53() {
       return route53()
     },

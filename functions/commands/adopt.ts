@@ -3,12 +3,15 @@
 import type { CommandResult } from '../command.ts'
 import { isAlive, majority } from '../core/classify.ts'
 import { decideEndpoint } from '../core/endpoint.ts'
+import { isManaged } from '../core/engine.ts'
 import { agreement } from '../core/looks.ts'
 import { streamsFrom } from '../core/settle.ts'
 import { adoptedState, keptStatuses } from '../core/state.ts'
 import { readSynchronousSet } from '../core/synchronous.ts'
 import type { ClusterConfig, ClusterState, Look, NodeId, ProbeRow } from '../core/types.ts'
 import { executionName } from '../core/workflow.ts'
+import { closedNodes, type Identified, identifyManaged } from '../managed/identify.ts'
+import { movesNoName } from '../managed/nativeRepoint.ts'
 import { StoreUnavailable, Superseded } from '../operation.ts'
 import type { EndpointRecords } from '../ports.ts'
 import { type CommandWorld, clusterOf, freshLooks, observersOf } from './world.ts'
@@ -26,7 +29,7 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
   const [read, looks, records] = await Promise.all([
     store.readState(cluster.id),
     freshLooks(world, cluster.id),
-    endpoint.read(cluster),
+    movesNoName(cluster) ? noRecords : endpoint.read(cluster),
   ])
   if (read.kind === 'unreadable') {
     return {
@@ -46,7 +49,8 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
         `operation of term ${previous.term} is ${previous.phase}, run by ${previous.claim?.holder ?? 'nobody'}; if it will not end, \`understudy halt ${cluster.id}\` comes first`,
       ],
     }
-  const found = onlyWriter(world, cluster, looks)
+  const closed = cluster.engine === 'rds' ? await closedNodes({ ports: world.ports, cluster }) : []
+  const found = onlyWriter(world, cluster, { looks, closed })
   if ('problems' in found) return { outcome: 'refused', reasons: found.problems }
   const term = Math.max(records.token?.term ?? 0, previous?.term ?? 0) + 1
   const decision = endpointDecision(world, cluster, {
@@ -59,6 +63,7 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
   if (decision.do === 'refuse' || decision.do === 'superseded')
     return { outcome: 'refused', reasons: [`${decision.row}: ${decision.reason}`] }
   const by = asked.by ?? 'operator'
+  const identified = await identify(world, cluster, { previous, looks, found })
   const state = adoptedState({
     cluster,
     deployment: world.fleet.deployment,
@@ -67,11 +72,8 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
     timeline: found.row.timeline,
     systemIdentifier: found.row.systemIdentifier,
     synchronous: readSynchronousSet(cluster, found.primary, found.row),
-    instanceIds: await instancesOf(world, cluster, { previous, looks }),
-    streaming: cluster.nodes.flatMap(({ id }) => {
-      const { row } = agreement(looks, observersOf(world), id)
-      return streamsFrom(cluster, found.primary, found.row.timeline, row) ? [id] : []
-    }),
+    instanceIds: identified.ids,
+    streaming: identified.streaming,
     id: world.ports.newId(),
     happening: {
       kind: 'adopted',
@@ -91,6 +93,9 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
   return answer
 }
 
+/** Where Aurora moves the name, nothing of it is ours to read or to change. */
+const noRecords: EndpointRecords = { token: null, foreignToken: null, cname: null, foreignRecord: null }
+
 async function pointName(
   world: CommandWorld,
   cluster: ClusterConfig,
@@ -99,9 +104,13 @@ async function pointName(
 ): Promise<CommandResult> {
   const target = cluster.nodes.find((node) => node.id === state.primary)?.dnsName ?? ''
   const token = { deployment: state.deployment, cluster: state.cluster, term: state.term }
-  const swap = await world.ports.endpoint.swap(cluster, records, { token, target })
   const kept = keptStatuses(state)
   const adopted = { term: state.term, primary: state.primary, synchronous: state.synchronous, kept }
+  if (movesNoName(cluster)) {
+    const message = `${cluster.id} is adopted in term ${state.term}: ${state.primary} is the primary, and Aurora moves ${cluster.endpoint.name}`
+    return { outcome: 'done', message, ...adopted }
+  }
+  const swap = await world.ports.endpoint.swap(cluster, records, { token, target })
   const others =
     kept.length === 0 ? '' : `; not taken for standbys until they are seen to stream: ${kept.join(', ')}`
   if (swap.outcome === 'done') {
@@ -148,11 +157,14 @@ function endpointDecision(
   })
 }
 
-/** Exactly one writable node for a quorum, and no other node out of recovery for anybody. */
+/**
+ * Exactly one writable node for a quorum, and no other node out of recovery for anybody; behind its closed group one is
+ * out of everybody's reach.
+ */
 function onlyWriter(
   world: CommandWorld,
   cluster: ClusterConfig,
-  looks: readonly Look[],
+  { looks, closed }: { looks: readonly Look[]; closed: readonly NodeId[] },
 ): { primary: NodeId; row: ProbeRow } | { problems: string[] } {
   const observers = observersOf(world)
   if (looks.length < majority(observers.length)) {
@@ -163,9 +175,9 @@ function onlyWriter(
     }
   }
   const seen = cluster.nodes.map((node) => ({ id: node.id, ...agreement(looks, observers, node.id) }))
-  const writers = seen.filter((each) => each.class === 'writable')
+  const writers = seen.filter((each) => each.class === 'writable' && !closed.includes(each.id))
   const problems: string[] = []
-  for (const node of cluster.nodes) {
+  for (const node of cluster.nodes.filter((each) => !closed.includes(each.id))) {
     const out = looks.filter((look) => {
       const outcome = look.nodes[node.id]?.outcome
       return outcome?.kind === 'answered' && !outcome.row.inRecovery
@@ -177,7 +189,7 @@ function onlyWriter(
   }
   if (writers.length !== 1)
     problems.push(
-      `${writers.length} nodes are writable to a majority of the observers, exactly one is needed: ${describe(looks, cluster)}`,
+      `${writers.length} nodes are writable to a majority of the observers, exactly one is needed: ${describe(looks, cluster)}${closed.length > 0 ? `; behind its closed group: ${closed.join(', ')}` : ''}`,
     )
   const [writer] = writers
   if (problems.length > 0 || !writer?.row) return { problems }
@@ -201,6 +213,31 @@ function describe(looks: readonly Look[], cluster: ClusterConfig): string {
         `${node.id} is ${looks.map((look) => look.nodes[node.id]?.class ?? 'unknown').join('/')}${looks.some((look) => isAlive(look.nodes[node.id]?.class ?? 'unknown')) ? '' : " (check its address and the observers' network)"}`,
     )
     .join(', ')
+}
+
+/** Which instance each node is, and which nodes are seen to follow the primary. */
+async function identify(
+  world: CommandWorld,
+  cluster: ClusterConfig,
+  seen: {
+    previous: ClusterState | null
+    looks: readonly Look[]
+    found: { primary: NodeId; row: ProbeRow }
+  },
+): Promise<Identified> {
+  const { previous, looks, found } = seen
+  const { primary, row } = found
+  const observers = observersOf(world)
+  const { timeline } = row
+  if (isManaged(cluster))
+    return identifyManaged({ ports: world.ports, cluster, observers, previous, looks, primary, timeline })
+  return {
+    ids: await instancesOf(world, cluster, { previous, looks }),
+    streaming: cluster.nodes.flatMap(({ id }) => {
+      const { row } = agreement(looks, observers, id)
+      return streamsFrom(cluster, primary, timeline, row) ? [id] : []
+    }),
+  }
 }
 
 /**

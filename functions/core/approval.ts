@@ -21,7 +21,7 @@ interface Wait {
 }
 
 export function approvalTerm(state: ClusterState): number {
-  return isUnderWay(state) ? state.term : state.term + 1
+  return isUnderWay(state) || waitOfRebuild(state) !== null ? state.term : state.term + 1
 }
 
 export function approvalView(args: {
@@ -32,9 +32,10 @@ export function approvalView(args: {
 }): ApprovalView {
   const { state, decision, given, clockMs } = args
   const inForce = given !== null && clockMs !== null && clockMs < given.untilMs
-  const wait = isUnderWay(state) ? waitOfOperation(state) : waitOfDecision(decision)
+  const wait = isUnderWay(state) ? waitOfOperation(state) : (waitOfDecision(decision) ?? waitOfRebuild(state))
   const isMet = wait !== null && inForce && wait.isMetBy(given)
-  return { term: approvalTerm(state), needed: isMet ? null : (wait?.for ?? null), given, inForce }
+  const term = decision.row === 'A27' ? state.term + 1 : approvalTerm(state)
+  return { term, needed: isMet ? null : (wait?.for ?? null), given, inForce }
 }
 
 function waitOfDecision({ row }: Decision): Wait | null {
@@ -47,17 +48,32 @@ function waitOfOperation(state: ClusterState): Wait | null {
   if (phase === 'fencing') {
     // An instance that was never recorded can not be stopped: without a person this waits for ever.
     const nodes = unproven(state, plan, plan.target).filter((id) => !state.nodes[id]?.instanceId)
-    if (nodes.length === 0) return null
+    if (nodes.length === 0) return waitOfNetworkFence(lastEvent)
     const isMetBy = ({ unfenced }: Approval) => nodes.every((id) => unfenced.includes(id))
     return { for: `the missing fence of ${nodes.join(', ')}`, isMetBy }
   }
-  const isLoss = lastEvent.row === 'R11' || lastEvent.row === 'R12'
+  const isLoss = ['R11', 'R12', 'P11', 'P12', 'G36'].includes(lastEvent.row ?? '')
   if (phase !== 'promoting' || plan.target !== null || !isLoss) return null
   const { candidate } = lastEvent.facts
   return {
     for: `the loss of promoting ${typeof candidate === 'string' ? candidate : 'the candidate'}`,
     isMetBy: ({ acceptLoss, target }) => acceptLoss && target === candidate,
   }
+}
+
+/** rds: RDS does not answer, or does not know the instance any more (X2 to X5, X8). */
+function waitOfNetworkFence({ kind, row, facts }: ClusterState['lastEvent']): Wait | null {
+  const { node } = facts
+  if (kind !== 'paged' || !/^X\d+$/.test(row ?? '') || typeof node !== 'string') return null
+  return { for: `the missing fence of ${node}`, isMetBy: ({ unfenced }) => unfenced.includes(node) }
+}
+
+/** rds, policy rebuild: approve. Any approval of the term is one for it. */
+function waitOfRebuild({ findings }: ClusterState): Wait | null {
+  const nodes = findings.flatMap(({ key }) => /^replica-unapproved:(.+)$/.exec(key)?.[1] ?? [])
+  return nodes.length === 0
+    ? null
+    : { for: `new replicas in place of ${nodes.join(', ')}`, isMetBy: () => true }
 }
 
 function isUnderWay({ phase }: ClusterState): boolean {

@@ -9,7 +9,7 @@ import { findIssues } from './issues.ts'
 import type { AssessInput } from './sight.ts'
 import type { Availability, Issue } from './types.ts'
 
-export { assessRows, type Decision } from './decisions.ts'
+export { assessElectionRows, assessRows, type Decision } from './decisions.ts'
 export type { Facts } from './facts.ts'
 export type { AssessInput } from './sight.ts'
 

@@ -3,6 +3,7 @@
  * can be looked up. Conditional writes decide who wins; this only says who may try.
  */
 
+import { isElectionFollowed } from './decisions.ts'
 import type { ClusterConfig, ClusterState } from './types.ts'
 import type { WorkflowInput } from './workflow.ts'
 
@@ -55,7 +56,8 @@ export function mayClaim(question: ClaimQuestion): ClaimAnswer {
       )
     }
   }
-  if (automatic && inCooldown(question) && !question.approved) {
+  const follows = isElectionFollowed(input.automatic?.row)
+  if (automatic && !follows && inCooldown(question) && !question.approved) {
     return refuse(
       'L7',
       `the last failover completed in term ${state.lastFailover?.term}, less than ${question.cluster.policy.cooldownMs / 60_000} minutes ago: approve term ${state.term + 1}, or start the failover by hand`,

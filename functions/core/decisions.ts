@@ -312,11 +312,63 @@ const rows: readonly AssessRow[] = [
   },
 ]
 
-/** The table as it decides, for the golden dump, the docs and the CLI. */
+/** Of an engine that elects by itself (aurora, aurora-global), when nothing forbids to act: looked at before the others. */
+const isFollowing = (f: Facts) =>
+  f.electsNatively &&
+  f.state === 'found' &&
+  !f.halted &&
+  !f.inOperation &&
+  !f.paused &&
+  f.readable >= f.quorum &&
+  f.otherWriters.length === 0
+
+const electionRows: readonly AssessRow[] = [
+  {
+    id: 'E1',
+    when: 'a quorum sees another writer than the recorded one: the provider elected it',
+    test: (f) => isFollowing(f) && f.elected !== null && (f.isTick || !f.alreadyJudged),
+    does: 'start failover',
+    reason:
+      '{elected} is the writer and {primary}, the recorded one, is not: the election of AWS is followed',
+  },
+  {
+    id: 'E2',
+    when: 'as E1, and these very reports were judged already: looked at again with the next minute',
+    test: (f) => isFollowing(f) && f.elected !== null,
+    does: 'wait',
+    reason: '{elected} is the writer and not {primary}; looked at again with the next minute',
+  },
+  {
+    id: 'E3',
+    when: 'the recorded primary is a reader for a quorum, nobody writes, and it is the minute tick',
+    test: (f) => isFollowing(f) && f.inRecovery >= f.quorum && f.isTick,
+    does: 'start failover',
+    reason:
+      '{primary} is a reader for {inRecovery} of {configured} observers and nobody writes: the election of AWS is waited for, then asked for',
+  },
+  {
+    id: 'E4',
+    when: 'the recorded primary is a reader for a quorum, and nobody writes yet',
+    test: (f) => isFollowing(f) && f.inRecovery >= f.quorum,
+    does: 'wait',
+    reason:
+      '{primary} is a reader for {inRecovery} of {configured} observers and nobody writes yet: AWS is electing',
+  },
+]
+
+/** What assess does about an election that is not its own is no failover of its own: no cooldown holds it back. */
+export function isElectionFollowed(row: string | undefined): boolean {
+  return row === 'E1'
+}
+
+/** The tables as they decide, for the golden dump, the docs and the CLI. */
 export const assessRows = listRows(rows)
+export const assessElectionRows = listRows(electionRows)
+
+const all = [...electionRows, ...rows]
 
 export function decide(facts: Facts): Decision {
-  const { id: row, does, reason } = firstMatch(rows, facts)
+  const { id: row, does, reason } = firstMatch(all, facts)
   const said = { row, reason: fill(reason, facts) }
   switch (does) {
     case 'wait':

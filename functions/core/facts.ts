@@ -1,7 +1,10 @@
 /** The one function that turns reports and state into named facts. Rows of assess match these and nothing else. */
 import { isDown, isInTransit } from './classify.ts'
 import { sharedDomain } from './domains.ts'
+import { electsNatively, isManaged } from './engine.ts'
 import { isInService, sessionEnds } from './judgeFacts.ts'
+import { isBehindFence, managedWorkLeft } from './managedReports.ts'
+import { electedWriter, nativeWorkLeft, nativeWriters, writersNotBlocked } from './nativeReports.ts'
 import {
   type AssessInput,
   countOf,
@@ -35,6 +38,14 @@ export type Facts = {
   /** A pass of settle holds the claim, and its beat moved since the last tick: it looks for itself. */
   readonly passUnderWay: boolean
   readonly isTick: boolean
+  /** The provider elects the writer: it is followed. */
+  readonly electsNatively: boolean
+  /** Of such an engine: another node than the recorded primary that a quorum sees as the writer, and not the primary. */
+  readonly elected: NodeId | null
+  /** aurora-global: old writers that the storage is not known to block. */
+  readonly mayWrite: readonly NodeId[]
+  /** aurora-global: a failover completed within the last days, so that its snapshot may still be there. */
+  readonly failedOverDaysAgo: number | null
   /** This very set of reports was already acted upon: only a minute tick looks again. */
   readonly alreadyJudged: boolean
   readonly sequences: string
@@ -107,9 +118,10 @@ export function readFacts(input: AssessInput): { facts: Facts; sight: Sight; sta
     silentLooksWanted: input.cluster.policy.silentLooks,
     restartGraceMs: input.cluster.policy.restartGraceMs,
     isTick: input.tick !== null,
+    ...nativeStateFacts(input, state, sight),
     ...stateFacts(input, state, sight),
     ...primaryFacts(input, state, primary),
-    ...writerFacts(state, sight),
+    ...writerFacts(input, state, sight),
     ...replicaFacts(input, state, sight),
     ...workFacts(input, state, sight, primary),
     ...permissionFacts(input, state),
@@ -117,7 +129,11 @@ export function readFacts(input: AssessInput): { facts: Facts; sight: Sight; sta
   return { facts, sight, state }
 }
 
-function stateFacts({ tick, fleet, deployment }: AssessInput, state: ClusterState | null, sight: Sight) {
+function stateFacts(
+  { tick, fleet, deployment, cluster }: AssessInput,
+  state: ClusterState | null,
+  sight: Sight,
+) {
   const inOperation = state !== null && operating.includes(state.phase)
   const seen = tick?.seen ?? null
   const isStill = seen !== null && seen.version === state?.version && seen.beat === state.beat
@@ -141,7 +157,8 @@ function stateFacts({ tick, fleet, deployment }: AssessInput, state: ClusterStat
     stoodStill: inOperation && isStill,
     passUnderWay: !inOperation && (state?.claim ?? null) !== null && !isStill,
     alreadyJudged: !inOperation && last !== undefined && last.facts.sequences === sight.sequences,
-    superseded: state ? supersededBy(state, deployment, sight) : [],
+    // Timelines of Aurora do not rise, and nobody freezes its readers.
+    superseded: state && !electsNatively(cluster) ? supersededBy(state, deployment, sight) : [],
     settling: state?.phase === 'settling',
     hungBefore,
     hungReason: hungBefore && last ? last.message : null,
@@ -196,9 +213,27 @@ function primaryFacts(input: AssessInput, state: ClusterState | null, sight: Nod
   }
 }
 
-function writerFacts(state: ClusterState | null, sight: Sight) {
+/** Who elects natively moves its writer by itself: that is no second writer, and no sign of a newer state. */
+function nativeStateFacts({ cluster, fleet }: AssessInput, state: ClusterState | null, sight: Sight) {
+  const native = electsNatively(cluster)
+  const global = cluster.engine === 'aurora-global'
+  const days = state?.lastFailover ? (fleet.clockMs - state.lastFailover.atMs) / 86_400_000 : null
+  return {
+    electsNatively: native,
+    elected: native && state ? electedWriter(state, sight) : null,
+    mayWrite: global && state ? writersNotBlocked(state) : [],
+    failedOverDaysAgo: global && days !== null && days < 7 ? Math.max(0, Math.floor(days)) : null,
+  }
+}
+
+function writerFacts({ cluster }: AssessInput, state: ClusterState | null, sight: Sight) {
+  if (electsNatively(cluster))
+    return { ...nativeWriters(state, sight, operationTarget(state)), refenceable: [], quorumFenced: [] }
   const out = state ? seenOutOfRecovery(state, sight) : []
-  const others = out.filter((id) => id !== state?.primary && id !== operationTarget(state))
+  const others = out.filter((id) => {
+    if (id === state?.primary || id === operationTarget(state)) return false
+    return !(isManaged(cluster) && state !== null && isBehindFence(state, id))
+  })
   const isOurs = (id: NodeId) => {
     const known = state?.nodes[id]?.possibleWriter
     const timelines = [...(sight.nodes.get(id)?.rows.values() ?? [])].map((row) => row.timeline)
@@ -275,7 +310,9 @@ function workFacts(
 }
 
 /** What settle would find to do, by the state alone. */
-function workLeft({ cluster }: AssessInput, state: ClusterState): string[] {
+function workLeft({ cluster, tick }: AssessInput, state: ClusterState): string[] {
+  if (electsNatively(cluster)) return nativeWorkLeft(state)
+  if (isManaged(cluster)) return managedWorkLeft(state, tick)
   const automatic = cluster.policy.rejoin === 'automatic'
   const work = Object.entries(state.nodes).flatMap(([id, status]) => {
     if (id === state.primary) return []
@@ -290,7 +327,7 @@ function workLeft({ cluster }: AssessInput, state: ClusterState): string[] {
 }
 
 function differingLists({ cluster }: AssessInput, state: ClusterState, primary: NodeSight): SynchronousSet[] {
-  if (cluster.policy.synchronous === 'none') return []
+  if (cluster.policy.synchronous === 'none' || electsNatively(cluster)) return []
   return [...primary.rows.values()]
     .filter((row) => !row.inRecovery)
     .map((row) => readSynchronousSet(cluster, state.primary, row))

@@ -60,6 +60,22 @@ export const conditions: readonly Condition[] = [
     todo: 'Nothing, if its fence ends within a minute; otherwise stop its instance.',
   },
   {
+    key: 'old-writer-may-accept-writes',
+    severity: 'critical',
+    test: (f) => f.mayWrite.length > 0,
+    message:
+      'Aurora is not known to block writes in {mayWrite}, an old primary cluster: what clients that still reach it write there is lost',
+    todo: 'Keep clients away from its endpoints until Aurora has brought it back as a secondary; then this closes by itself.',
+  },
+  {
+    key: 'unplanned-failover-snapshot',
+    severity: 'info',
+    test: (f) => f.failedOverDaysAgo !== null,
+    message:
+      'a failover completed {failedOverDaysAgo} days ago; if it was unplanned, what the old primary had alone is only in the snapshot rds:unplanned-global-failover-…, which Aurora deletes with its retention',
+    todo: 'Copy that snapshot if writes may be missing; it is made when the Region of the old primary is back.',
+  },
+  {
     key: 'superseded',
     severity: 'critical',
     test: (f) => f.superseded.length > 0,
@@ -184,7 +200,8 @@ export function findIssues(args: IssueInput): readonly OpenIssue[] {
       message: fill(message, facts),
       todo,
     }))
-  return [...open, ...observerIssues(args), ...nodeIssues(args), ...policyIssues(args)]
+  const found = args.state?.findings.map((each) => ({ cluster: facts.cluster, ...each })) ?? []
+  return [...open, ...observerIssues(args), ...nodeIssues(args), ...policyIssues(args), ...found]
 }
 
 function observerIssues({ input, facts, sight }: IssueInput): OpenIssue[] {

@@ -46,8 +46,9 @@ export function remember(
     : sameClass
       ? before.ticks
       : 0
-  const caughtUp =
-    answered !== null && context.primaryBytes !== null && answered.positionBytes >= context.primaryBytes
+  // A position of 0 is none at all (MySQL, Aurora): two of them do not show that anything was received (S10).
+  const primaryBytes = context.primaryBytes ?? 0
+  const caughtUp = answered !== null && primaryBytes > 0 && answered.positionBytes >= primaryBytes
   return {
     observation,
     ticks,

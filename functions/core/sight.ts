@@ -1,5 +1,6 @@
 /** What the reports say of each node, over all observers: the one reading of reports that assess rests on. */
 import { isAlive, isDown, isInTransit, isOutOfRecovery, majority } from './classify.ts'
+import { electsNatively } from './engine.ts'
 import { saysStreaming } from './streams.ts'
 import type {
   Approval,
@@ -116,13 +117,21 @@ export function isUsable(c: NodeClass): boolean {
   return isAlive(c) && !isInTransit(c)
 }
 
-/** Standbys that say that they stream from the primary on the recorded timeline. */
+/**
+ * Standbys that say that they stream from the primary on the recorded timeline. Readers of Aurora have no receiver and no
+ * timeline of their own: a standby that answers in recovery is fed by the storage.
+ */
 export function streamingStandbys(
   cluster: ClusterConfig,
   state: ClusterState,
   sight: Sight,
 ): readonly NodeId[] {
+  const native = electsNatively(cluster)
   return [...sight.nodes].flatMap(([id, node]) => {
+    if (native) {
+      const isReader = state.nodes[id]?.role === 'standby' && countOf(node, (c) => c === 'recovery') > 0
+      return isReader && id !== state.primary ? [id] : []
+    }
     const streams = [...node.rows.values()].some(
       (row) => saysStreaming(cluster, state.primary, id, row) && row.upstream?.timeline === state.timeline,
     )

@@ -93,6 +93,8 @@ export function adoptedState(args: Adoption): ClusterState {
     endpointTerm: args.term,
     lastEvent: { ...args.happening, term: args.term, version: 0, row: null, facts: {} },
     wake: args.previous?.wake ?? 0,
+    replaced: args.previous?.replaced ?? [],
+    findings: args.previous?.findings ?? [],
   }
   return advance(blank, {}, args.happening, { wake: true })
 }

@@ -179,6 +179,10 @@ export interface NodeConfig {
   readonly port: number
   /** What the endpoint's CNAME points to when this node is primary; resolves to `address`. */
   readonly dnsName: string
+  /**
+   * What the provider calls it: EC2 instance id (postgres), DB instance identifier (rds, aurora), DB cluster identifier
+   * (aurora-global, where a node is the cluster of one Region).
+   */
   readonly instanceId: string
   readonly region: string
   readonly availabilityZone: string
@@ -188,6 +192,26 @@ export interface NodeConfig {
   readonly preference: number
   /** Addresses from which this node's own WAL receiver connects; default: its address. */
   readonly sourceAddresses: readonly string[]
+  /** rds: the security group that admits nobody but Understudy's own functions; the network fence. null: none. */
+  readonly closedGroupId: string | null
+  /** rds: the security groups of a rebuilt instance; null: those of the new primary, which must be in the same Region. */
+  readonly groupIds: readonly string[] | null
+}
+
+export const engineNames = ['postgres', 'rds', 'aurora', 'aurora-global'] as const
+export type EngineName = (typeof engineNames)[number]
+
+/** What only engines have that the provider runs: RDS and Aurora. */
+export interface ManagedConfig {
+  readonly family: 'postgres' | 'mysql' | 'mariadb'
+  /** How long what the provider does by itself (Multi-AZ failover, reboot, upgrade) is followed before it is judged. */
+  readonly providerGraceMs: number
+  /** How long a replica that is being backed up is waited for before the next candidate is taken. */
+  readonly backupGraceMs: number
+  /** aurora-global: the id of the global cluster. */
+  readonly globalClusterId: string | null
+  /** aurora-global: clients use the global writer endpoint, which Aurora moves; no name of ours is moved. */
+  readonly globalEndpoint: boolean
 }
 
 export type LossPolicy =
@@ -196,7 +220,8 @@ export type LossPolicy =
   | { readonly mode: 'availability' }
 
 export interface Policy {
-  readonly fence: 'power' | 'quorum'
+  /** `network` (rds) and `native` (aurora, aurora-global) are the only ones of their engines. */
+  readonly fence: 'power' | 'quorum' | 'network' | 'native'
   /** The owner's declaration that a commit whose wait a driver cancelled may be lost (S2). */
   readonly cancelledWaits: 'accepted' | 'refused'
   readonly loss: LossPolicy
@@ -207,6 +232,8 @@ export interface Policy {
   /** A primary that answers a minority of observers (S6). */
   readonly isolated: 'page' | 'failover'
   readonly rejoin: 'automatic' | 'never'
+  /** rds: whether lost replicas are made anew, which creates and deletes instances. */
+  readonly rebuild: 'automatic' | 'approve' | 'never'
   /** Death by refusal must last this long (S12); 0 is allowed. */
   readonly holdMs: number
   /** A told end gets this long to come back, counted in looks (S12). */
@@ -227,13 +254,15 @@ export interface ObserveConfig {
 
 export interface ClusterConfig {
   readonly id: string
-  readonly engine: 'postgres'
+  readonly engine: EngineName
   readonly nodes: readonly NodeConfig[]
   readonly endpoint: EndpointConfig
   readonly policy: Policy
   readonly observe: ObserveConfig
   readonly connection: ConnectionConfig
   readonly host: HostConfig | null
+  /** Not null exactly for engines that the provider runs. */
+  readonly managed: ManagedConfig | null
 }
 
 export interface EndpointConfig {
@@ -253,7 +282,11 @@ export interface ConnectionConfig {
   readonly operatorUser: string
   /** Role that standbys stream with. */
   readonly replicationUser: string
-  readonly password: { readonly from: 'none' } | { readonly from: 'secret'; readonly secretId: string }
+  /** `iam`: a token that is signed for each connection (managed engines). */
+  readonly password:
+    | { readonly from: 'none' }
+    | { readonly from: 'iam' }
+    | { readonly from: 'secret'; readonly secretId: string }
   readonly tls: 'disable' | 'require' | 'verify-full'
 }
 
@@ -340,12 +373,44 @@ export type Evidence =
       readonly counted: readonly NodeId[]
     }
   | {
+      /** The closed group alone and `active`, then a reboot seen after it, of the resource seen while healthy. */
+      readonly kind: 'closedAndRebooted'
+      readonly node: NodeId
+      readonly term: number
+      readonly resourceId: string
+      readonly groupId: string
+    }
+  | {
+      /** The provider's own election: it says that `writer` is the writer, and has finished. */
+      readonly kind: 'elected'
+      readonly node: NodeId
+      readonly term: number
+      readonly writer: NodeId
+    }
+  | {
       readonly kind: 'approved'
       readonly node: NodeId
       readonly term: number
       readonly by: string
       readonly reason: string
     }
+
+/** How far the network fence of a node came (rds). Recorded before each act. */
+export interface NetworkFence {
+  readonly resourceId: string
+  readonly groupId: string
+  /** The groups that it had before: what undoing a write-stop opens again. */
+  readonly groupsBefore: readonly string[]
+  /** The closed group was seen alone and `active`. */
+  readonly closed: boolean
+  /** What tells a reboot that came after from one that came before, read when it was seen closed. */
+  readonly startedAtBefore: string | null
+  readonly restartBefore: string | null
+  readonly reboot: 'none' | 'requested' | 'seen'
+  /** The primary's end of log, read when its sessions had ended behind the closed group; null: it did not answer. */
+  readonly drainToBytes: number | null
+  readonly drained: boolean
+}
 
 export interface Plan {
   readonly kind: OperationKind
@@ -367,6 +432,8 @@ export interface Plan {
   readonly frozen: Readonly<Record<NodeId, FrozenNode>>
   /** Recorded before it is applied: a switchover stopped the writes of this node. */
   readonly writeStop: { readonly node: NodeId; readonly checkpointBytes: number | null } | null
+  /** rds: network fences of this operation; {} for other engines. */
+  readonly network: Readonly<Record<NodeId, NetworkFence>>
   readonly evidence: readonly Evidence[]
   /** Nodes whose power fence was requested in this term. */
   readonly fenceRequested: readonly NodeId[]
@@ -416,7 +483,10 @@ export interface NodeStatus {
   readonly term: number
   /** Was primary or target in `term` and has not been shown harmless since (S1). */
   readonly possibleWriter: PossibleWriter | null
-  /** EC2 instance id recorded while the node was healthy and its instance running at its address (S2). */
+  /**
+   * Recorded while the node was healthy (S2): EC2 instance id, its instance running at its address; managed engines: the
+   * resource id (`DbiResourceId`, `DbClusterResourceId`), which no other instance of the same identifier ever has.
+   */
   readonly instanceId: string | null
   /** Its power fence holds: the instance is to stay stopped until a rejoin starts it. */
   readonly fenced: boolean
@@ -459,6 +529,20 @@ export interface Pause {
   readonly untilMs: number
 }
 
+/** rds: an instance that another one takes the place of, kept in mind whatever it is called. */
+export interface ReplacedInstance {
+  readonly node: NodeId
+  readonly resourceId: string
+  readonly region: string
+  /** Term in which it was replaced. */
+  readonly term: number
+  /** A former primary is stopped behind its closed group and never deleted; a replica goes once its successor replicates. */
+  readonly was: 'primary' | 'replica'
+}
+
+/** A condition that only settle sees: kept here, so that assess makes an issue of it for as long as it stands. */
+export type Finding = Pick<Issue, 'key' | 'severity' | 'message' | 'todo'>
+
 export interface ClusterState {
   readonly cluster: string
   readonly deployment: string
@@ -482,6 +566,10 @@ export interface ClusterState {
   readonly lastEvent: Event
   /** Rises when assess should look at once. */
   readonly wake: number
+  /** rds; [] for other engines. */
+  readonly replaced: readonly ReplacedInstance[]
+  /** Managed engines; [] for others. */
+  readonly findings: readonly Finding[]
 }
 
 /** Bound to term, target and loss; worse facts void it. */

@@ -123,6 +123,8 @@ export function state(version: number, change: Partial<ClusterState> = {}): Clus
       },
     },
     synchronous,
+    replaced: [],
+    findings: [],
     lastFailover: null,
     pause: null,
     halted: null,

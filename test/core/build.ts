@@ -38,6 +38,8 @@ export function node(id: NodeId, zone: string, changes: Partial<NodeConfig> = {}
     availabilityZone: `eu-central-1${zone}`,
     promotable: true,
     preference: 0,
+    closedGroupId: null,
+    groupIds: null,
     sourceAddresses: [address],
     ...changes,
   }
@@ -51,6 +53,7 @@ export const policy: Policy = {
   synchronousCount: 1,
   isolated: 'page',
   rejoin: 'automatic',
+  rebuild: 'approve',
   holdMs: 250,
   restartGraceMs: 20_000,
   silentLooks: 3,
@@ -76,6 +79,7 @@ export function cluster(
       tls: 'require',
     },
     host: null,
+    managed: null,
   }
 }
 
@@ -243,6 +247,7 @@ export function plan(changes: Partial<Plan> = {}): Plan {
     fromTimeline: 1,
     looks: { asked: 0, dead: 0, silent: 0, restart: 0 },
     frozen: {},
+    network: {},
     writeStop: null,
     evidence: [],
     fenceRequested: [],
@@ -293,6 +298,8 @@ export function state(changes: Partial<ClusterState> = {}): ClusterState {
       atMs: 0,
     },
     wake: 0,
+    replaced: [],
+    findings: [],
     ...changes,
   }
 }

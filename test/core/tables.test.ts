@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { assess, assessRows } from '../../functions/core/assess.ts'
+import { assess, assessElectionRows, assessRows } from '../../functions/core/assess.ts'
 import { judge, judgeRows } from '../../functions/core/confirm.ts'
 import { conditions } from '../../functions/core/issues.ts'
+import { managedConfirmRows } from '../../functions/core/managedConfirm.ts'
+import { managedFenceRows } from '../../functions/core/managedFence.ts'
+import { managedPromoteRows } from '../../functions/core/managedPromote.ts'
+import { managedRankRows } from '../../functions/core/managedRank.ts'
+import { managedSettleRows } from '../../functions/core/managedSettleRows.ts'
 import { rank, rankRows } from '../../functions/core/rank.ts'
 import { fill, firstMatch, type ListedRow } from '../../functions/core/table.ts'
 import { assessInput, judgeInput, rankInput } from './build.ts'
@@ -9,8 +14,18 @@ import { expectGolden } from './golden.ts'
 
 const tables = [
   ['assess: what is done about a cluster', assessRows, Object.keys(assess(assessInput()).facts)],
+  [
+    'assess: of engines that elect by themselves',
+    assessElectionRows,
+    Object.keys(assess(assessInput()).facts),
+  ],
   ['confirm: is the primary dead', judgeRows, Object.keys(judge(judgeInput()).facts)],
   ['promote: which node, and what that loses', rankRows, null],
+  ['rds, confirm: what RDS says of the primary', managedConfirmRows, null],
+  ['rds, fence: what is next for one node', managedFenceRows, null],
+  ['rds, promote: which replica, and what that loses', managedRankRows, null],
+  ['rds, promote: is it done', managedPromoteRows, null],
+  ['rds, settle: what is left to do', managedSettleRows, null],
 ] as const
 
 test('the decision tables as they decide are those of golden/decisions.txt', () => {

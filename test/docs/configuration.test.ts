@@ -1,6 +1,7 @@
 /** configuration.md names every field that the schema fills in, no other, with the default that it has. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import rds from '../../docs/examples/rds.config.ts'
 import { type FleetInput, parseConfig } from '../../functions/config.ts'
 
 const vpc = { vpcId: 'vpc-1', subnetIds: ['subnet-1'], securityGroupIds: ['sg-1'] }
@@ -47,7 +48,8 @@ const rows = [...text.matchAll(/^\| `([^`]+)` +\| ([^|]+) \|/gm)].map(([, path =
   value: value.trim(),
 }))
 const bare = paths(parseConfig(minimal(false)))
-const full = paths(parseConfig(minimal(true)))
+const managed = paths(parseConfig(rds))
+const full = new Map([...paths(parseConfig(minimal(true))), ...managed])
 
 /** Described as a whole. */
 const whole = ['operator.vpc', 'clusters[].policy.loss', 'clusters[].connection.password']
@@ -72,7 +74,9 @@ test('nothing is described that the schema does not know', () => {
 test('defaults are those of the schema', () => {
   const wrong = rows.filter(({ path, value }) => {
     const shown = /^`(.*)`$/.exec(value)?.[1]
-    return shown !== undefined && ![bare, full].some((each) => JSON.stringify(each.get(path)) === shown)
+    return (
+      shown !== undefined && ![bare, full, managed].some((each) => JSON.stringify(each.get(path)) === shown)
+    )
   })
   expect(wrong).toEqual([])
 })

@@ -13,6 +13,7 @@ import type {
   LookRequest,
   OperateRequest,
   Ports,
+  RdsAct,
   SqlAction,
   SqlResult,
 } from '../../functions/ports.ts'
@@ -42,6 +43,8 @@ export type Trace =
   | { readonly kind: 'sql'; node: NodeId; action: SqlAction; term: number; claimId: string }
   | { readonly kind: 'power'; act: 'stop' | 'start'; instanceId: string }
   | { readonly kind: 'host'; node: NodeId; command: string; term: number }
+  /** `node` is the identifier, or the group's name: what the provider is told. */
+  | { readonly kind: 'rds'; node: string; action: RdsAct }
 
 /** An act, with what was stored and what its actor knew when it took effect. */
 export type Act = Trace & {
@@ -64,6 +67,9 @@ export interface WorldOptions {
   readonly nodes?: Readonly<Record<NodeId, Record<string, unknown>>>
   readonly host?: boolean
   readonly deployment?: string
+  /** Instead of the three nodes of PostgreSQL that the options above describe. */
+  readonly fleet?: FleetDocument
+  readonly databases?: (...args: ConstructorParameters<typeof Databases>) => Databases
 }
 
 export function fleetOf({ policy, nodes, host, deployment }: WorldOptions): FleetDocument {
@@ -122,14 +128,15 @@ export class World {
     options: WorldOptions = {},
     shared?: Pick<World, 'time' | 'databases' | 'instances' | 'names'>,
   ) {
-    this.fleet = fleetOf(options)
+    this.fleet = options.fleet ?? fleetOf(options)
     this.config = this.fleet.clusters[0] as ClusterConfig
     if (shared) this.time = shared.time
     this.table = new Table(() => this.time.nowMs)
     this.instances = shared?.instances ?? new Instances(this.time)
     this.names = shared?.names ?? new Names(this.time)
     const network = { reaches: this.reaches.bind(this), hostUp: this.hostUp.bind(this) }
-    this.databases = shared?.databases ?? new Databases(this.config.nodes, network, () => this.time.nowMs)
+    const make = options.databases ?? ((...args) => new Databases(...args))
+    this.databases = shared?.databases ?? make(this.config.nodes, network, () => this.time.nowMs)
     if (!shared)
       for (const node of this.config.nodes)
         this.instances.add(new Instance(node.instanceId, node.address, this.databases.of(node.id)))
@@ -174,7 +181,7 @@ export class World {
   }
   private readonly stalled = new Set<Invocation>()
 
-  private act(by: Invocation, trace: Trace): void {
+  protected act(by: Invocation, trace: Trace): void {
     const stored = this.table.states.get(cluster)
     const { seen } = by
     const mine =
@@ -208,6 +215,7 @@ export class World {
           ),
         operate: (request) => this.call(by, 'operate', () => this.operate(request), unavailable),
       },
+      rds: this.providedBy(by),
       fence: {
         observe: (_region, ids) =>
           this.call(by, 'describe', async () => ids.map((id) => this.instances.view(id)), unavailable),
@@ -251,7 +259,15 @@ export class World {
     }
   }
 
-  private store(by: Invocation): Ports['store'] {
+  /** Nobody here is run by the provider. */
+  protected providedBy(_by: Invocation): Ports['rds'] {
+    const none = (): never => {
+      throw new Error('no cluster of this world is run by the provider')
+    }
+    return { instances: none, clusters: none, global: none, events: none, act: none, lag: none }
+  }
+
+  protected store(by: Invocation): Ports['store'] {
     const store = this.table.as(by.name)
     const unavailable = (): never => {
       throw unreachable('the table does not answer')
@@ -323,7 +339,7 @@ export class World {
   }
 
   /** The function `operate`: an invocation of its own, which outlives its caller. */
-  private async operate(request: OperateRequest): Promise<SqlResult> {
+  protected async operate(request: OperateRequest): Promise<SqlResult> {
     const me = new Invocation(`operate ${request.action.do} on ${request.node}`)
     const lost = (): never => {
       throw new Error('the session was cut')

@@ -1,5 +1,7 @@
 /** Carries out one SQL action on one node by the session discipline of S4. */
+import type { ClusterConfig } from '../../core/types.ts'
 import type { SqlAction, SqlResult } from '../../ports.ts'
+import { endSessions } from './endSessions.ts'
 import { toOutcome } from './errors.ts'
 import { follow, reconnect } from './follow.ts'
 import { freeze, measure, unfreeze } from './freeze.ts'
@@ -14,7 +16,7 @@ export async function act(options: OperatorOptions, action: SqlAction): Promise<
   let operator: Operator | undefined
   try {
     operator = await Operator.open(options)
-    return await carryOut(operator, action, options.cluster.connection.replicationUser)
+    return await carryOut(operator, action, options.cluster)
   } catch (error) {
     if (error instanceof Refusal) return { outcome: 'refused', message: error.message }
     return { outcome: 'unknown', message: describe(error, operator !== undefined) }
@@ -23,7 +25,7 @@ export async function act(options: OperatorOptions, action: SqlAction): Promise<
   }
 }
 
-async function carryOut(operator: Operator, action: SqlAction, replicationUser: string): Promise<SqlResult> {
+async function carryOut(operator: Operator, action: SqlAction, cluster: ClusterConfig): Promise<SqlResult> {
   switch (action.do) {
     case 'freeze':
       return await freeze(operator)
@@ -34,11 +36,13 @@ async function carryOut(operator: Operator, action: SqlAction, replicationUser: 
     case 'promote':
       return await promote(operator, action)
     case 'follow':
-      return await follow(operator, action, replicationUser)
+      return await follow(operator, action, cluster.connection.replicationUser)
     case 'list':
       return await list(operator, action.synchronousStandbyNames)
     case 'reconnect':
       return await reconnect(operator)
+    case 'endSessions':
+      return await endSessions(operator, cluster)
   }
 }
 

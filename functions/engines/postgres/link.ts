@@ -6,9 +6,14 @@ import { Socket } from 'node:net'
 import { Client, type ClientConfig, type DatabaseError, type QueryResultRow } from 'pg'
 import type { ClusterConfig, NodeConfig } from '../../core/types.ts'
 import type { Clock } from '../../ports.ts'
+import { type Authorities, tlsOf } from '../tls.ts'
 import { type Stage, TimedOut, toldCodes } from './errors.ts'
 
-export type PasswordOf = (cluster: ClusterConfig, user: string) => Promise<string | undefined>
+export type PasswordOf = (
+  cluster: ClusterConfig,
+  user: string,
+  node: Pick<NodeConfig, 'address' | 'port'>,
+) => Promise<string | undefined>
 
 export interface LinkOptions {
   readonly cluster: ClusterConfig
@@ -16,6 +21,7 @@ export interface LinkOptions {
   readonly user: string
   readonly applicationName: string
   readonly password: PasswordOf
+  readonly authorities?: Authorities | undefined
   readonly clock: Clock
   readonly timeoutMs: number
 }
@@ -41,8 +47,9 @@ export class Link {
 
   /** Connects and signs in. Throws `TimedOut` or what the driver found; either way nothing is left open. */
   static async open(options: LinkOptions): Promise<Link> {
+    const ssl = await tlsOf(options)
     const socket = new Socket()
-    const client = new Client(configOf(options, socket))
+    const client = new Client({ ...configOf(options, socket), ssl })
     const link = new Link(client, socket, options.clock)
     let stage: Stage = 'connect'
     socket.once('connect', () => {
@@ -138,8 +145,8 @@ function configOf(options: LinkOptions, socket: Socket): ClientConfig {
     user: options.user,
     database: connection.database,
     // A function, so that the driver neither looks for ~/.pgpass nor reads PGPASSWORD.
-    password: (async () => await options.password(options.cluster, options.user)) as () => Promise<string>,
-    ssl: connection.tls === 'disable' ? false : { rejectUnauthorized: connection.tls === 'verify-full' },
+    password: (async () =>
+      await options.password(options.cluster, options.user, options.node)) as () => Promise<string>,
     application_name: options.applicationName,
     stream: () => socket,
     keepAlive: true,

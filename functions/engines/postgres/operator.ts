@@ -8,6 +8,7 @@
 import { freezeName } from '../../core/limits.ts'
 import type { ClusterConfig, FreezeMark, NodeConfig } from '../../core/types.ts'
 import type { Clock } from '../../ports.ts'
+import type { Authorities } from '../tls.ts'
 import { TimedOut } from './errors.ts'
 import { deadline, Link, type PasswordOf } from './link.ts'
 import { standbyPosition, standbyTimeline } from './query.ts'
@@ -25,6 +26,7 @@ export interface OperatorOptions {
   readonly timeoutMs: number
   readonly guard: () => Promise<void>
   readonly password: PasswordOf
+  readonly authorities?: Authorities | undefined
   readonly clock: Clock
 }
 

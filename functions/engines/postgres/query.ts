@@ -106,6 +106,25 @@ export const probeQuery = `select json_build_object(
   'settings', json_build_object(${settingNames.map((name) => `'${name}', current_setting('${name}', true)`).join(', ')})
 ) as probe from (select pg_is_in_recovery() as on) rec`
 
+/**
+ * Aurora has no log of its own to ask for: the functions about receivers, positions and the control file answer "not
+ * supported in Aurora" or want `wal_level = logical`
+ * (https://github.com/DataDog/integrations-core/issues/14498, https://github.com/DataDog/integrations-core/issues/20356).
+ * Its members share one volume: there is no timeline and no position to compare.
+ */
+export const auroraProbeQuery = `select json_build_object(
+  'inRecovery', pg_is_in_recovery(),
+  'timeline', 0, 'systemIdentifier', '', 'positionBytes', 0, 'receivedBytes', null, 'replayedBytes', null,
+  'replayPaused', false, 'applyDelayMs', 0, 'upstream', null, 'primaryConninfo', '', 'restoreCommand', '',
+  'downstream', json_build_array(),
+  'synchronousNames', '', 'synchronousCommit', current_setting('synchronous_commit'),
+  'filesAgree', null, 'overrides', json_build_array(),
+  'readOnlyDefault', current_setting('default_transaction_read_only') = 'on',
+  'writeProbeWaits', false,
+  'startedAt', to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+  'settings', json_build_object()
+) as probe`
+
 /** What the server's JSON holds; positions come as numbers, exact below 2^53. */
 export interface ProbeAnswer {
   readonly inRecovery: boolean

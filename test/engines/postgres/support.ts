@@ -67,6 +67,8 @@ function clusterConfig(specs: readonly { id: string; address: string; port: numb
       availabilityZone: `eu-central-1${'abc'[index]}`,
       promotable: true,
       preference: 0,
+      closedGroupId: null,
+      groupIds: null,
       sourceAddresses: ['127.0.0.1'],
     })),
     endpoint: { name: 'orders.test', zoneId: 'Z1', ttlSeconds: 1, resolver: null },
@@ -78,6 +80,7 @@ function clusterConfig(specs: readonly { id: string; address: string; port: numb
       synchronousCount: 1,
       isolated: 'page',
       rejoin: 'automatic',
+      rebuild: 'approve',
       holdMs: 250,
       restartGraceMs: 20_000,
       silentLooks: 2,
@@ -92,6 +95,7 @@ function clusterConfig(specs: readonly { id: string; address: string; port: numb
       password: { from: 'none' },
       tls: 'disable',
     },
+    managed: null,
     host: null,
   }
 }

@@ -143,6 +143,7 @@ function isFrozenFor(server: Server, { deployment, term }: Context): boolean {
 }
 
 function effects(server: Server, action: Exclude<SqlAction, { do: 'promote' }>, context: Context): SqlResult {
+  if (action.do === 'endSessions') throw new Refusal('not a managed instance')
   if (action.do === 'list') {
     if (server.inRecovery) throw new Refusal('the node is in recovery')
     server.synchronousNames = action.synchronousStandbyNames

@@ -1,0 +1,39 @@
+/**
+ * A root, and a server's certificate for the name of an instance of RDS and, as a trap, for `localhost`, which is what
+ * Node compares with when it is given an IP address and no name. Valid for a hundred years; made for tests alone.
+ */
+export const instanceName = 'orders.abc.eu-central-1.rds.amazonaws.com'
+
+export const root = `-----BEGIN CERTIFICATE-----
+MIIBjDCCATOgAwIBAgIUDXbjTvnRLuLNGVUsP6N9ToC1W+4wCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQVGVzdCBSRFMgUm9vdCBDQTAgFw0yNjExMjAxNDA3MTZaGA8y
+MTI2MTAyNzE0MDcxNlowGzEZMBcGA1UEAwwQVGVzdCBSRFMgUm9vdCBDQTBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABIy8N7iJ5qCsuNv77G+RfnClf6axbCGqEXAj
+lvL8pHRqxBlblWQGpnykY0rJEFWeV58G7i5XlWxqTK0gEnULxTyjUzBRMB0GA1Ud
+DgQWBBQcoV5J4SB5BTMZx39brGvoY7mOnTAfBgNVHSMEGDAWgBQcoV5J4SB5BTMZ
+x39brGvoY7mOnTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIGCz
+Cy4LySChLb+yCp77/QBHTg/gOhLUFuqOxKJls7QgAiAztYzjdqUHPtv8ddXiJl0e
+JAnTMyihRLqNLlypNvAutA==
+-----END CERTIFICATE-----
+`
+
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIB2DCCAX6gAwIBAgIUIJwILl++qrItA63r/K8AET7EQLAwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQVGVzdCBSRFMgUm9vdCBDQTAgFw0yNjExMjAxNDA3MTZaGA8y
+MTI2MTAyNzE0MDcxNlowNDEyMDAGA1UEAwwpb3JkZXJzLmFiYy5ldS1jZW50cmFs
+LTEucmRzLmFtYXpvbmF3cy5jb20wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATF
+c+7ngIo/mA421oYlY+g88N0fHsiuxFc/EL5jginRpS0agHaQDO3+UY3aJ3A2my4p
+PpuHOu1dGB8BRdGwEzl4o4GEMIGBMD8GA1UdEQQ4MDaCKW9yZGVycy5hYmMuZXUt
+Y2VudHJhbC0xLnJkcy5hbWF6b25hd3MuY29tgglsb2NhbGhvc3QwHQYDVR0OBBYE
+FHZhIQVpbeAV/b99Yq25XzCgpEoQMB8GA1UdIwQYMBaAFByhXknhIHkFMxnHf1us
+a+hjuY6dMAoGCCqGSM49BAMCA0gAMEUCIQCFabmk21HwHw+J63DY0+m3U5LMxwtu
+E1uLzCDYv13MxgIgDL32ZWQKrUSyx8EUhY4EylTVuek3Qhji8xBRm8p5ylk=
+-----END CERTIFICATE-----
+`
+
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWVPs7BaAuJ3ZNVYU
+IAxdujJcsOTdrHSamCjII2AaEBqhRANCAATFc+7ngIo/mA421oYlY+g88N0fHsiu
+xFc/EL5jginRpS0agHaQDO3+UY3aJ3A2my4pPpuHOu1dGB8BRdGwEzl4
+-----END PRIVATE KEY-----
+`
