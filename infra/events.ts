@@ -1,4 +1,4 @@
-/** What wakes the functions: the schedule, the table's stream, and EC2. */
+/** What wakes the functions: the schedule, the table's stream, EC2 and RDS. */
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb'
 import * as events from 'aws-cdk-lib/aws-events'
 import * as targets from 'aws-cdk-lib/aws-events-targets'
@@ -7,6 +7,7 @@ import { Duration } from 'aws-cdk-lib/core'
 import type { Construct } from 'constructs'
 import type { FleetDocument } from '../functions/config.ts'
 import { workflowSteps } from '../functions/core/limits.ts'
+import type { EngineName } from '../functions/core/types.ts'
 import type { Functions } from './functions.ts'
 
 interface Sources {
@@ -14,13 +15,15 @@ interface Sources {
   readonly functions: Functions
 }
 
-/** EventBridge's limit of targets per rule (quotas of EventBridge). */
+/** EventBridge's limit of targets per rule, and of characters of a pattern (quotas of EventBridge). */
 const targetsPerRule = 5
+const patternCharacters = 2048
 
 export function addEvents(scope: Construct, config: FleetDocument, sources: Sources): void {
   addSchedules(scope, config, sources.functions)
   addWarmth(scope, config, sources.functions)
   addInstanceEvents(scope, config, sources.functions)
+  addDatabaseEvents(scope, config, sources.functions)
   addStreams(sources)
 }
 
@@ -70,8 +73,7 @@ function addWarmth(scope: Construct, config: FleetDocument, functions: Functions
 
 /** An instance that stops or comes back is worth a look at once; the event itself proves nothing. */
 function addInstanceEvents(scope: Construct, config: FleetDocument, functions: Functions): void {
-  const here = config.clusters.flatMap(({ nodes }) => nodes.filter(({ region }) => region === config.region))
-  if (here.length === 0) return
+  const here = nodesHere(config, 'postgres')
   // A pattern holds 2048 characters at most (EventBridge quotas): 50 ids of 22 and its frame.
   chunks(here, 50).forEach((group, index) => {
     new events.Rule(scope, `InstanceStates${index}`, {
@@ -86,13 +88,50 @@ function addInstanceEvents(scope: Construct, config: FleetDocument, functions: F
           state: ['running', 'stopped', 'terminated'],
         },
       },
-      targets: [
-        new targets.LambdaFunction(functions.assess, {
-          retryAttempts: 2,
-          maxEventAge: Duration.seconds(60),
-        }),
-      ],
+      targets: [wakes(functions)],
     })
+  })
+}
+
+/**
+ * What RDS tells of configured identifiers, in this Region: rules see the events of their own Region only. An instance
+ * that was renamed out of the way (`<id>-t<term>`) counts as well: RDS starts it again after seven days (event 0154).
+ * "Best effort": each of them only makes the next look come sooner.
+ */
+function addDatabaseEvents(scope: Construct, config: FleetDocument, functions: Functions): void {
+  const add = (name: string, detailType: string, detail: Record<string, unknown>) =>
+    new events.Rule(scope, `Rds-${name}`, {
+      ruleName: `${config.deployment}-${name}`,
+      description: 'RDS told of a database of a node',
+      eventPattern: { source: ['aws.rds'], detailType: [detailType], detail },
+      targets: [wakes(functions)],
+    })
+  const addNamed = (name: string, detailType: string, identifiers: readonly unknown[]) =>
+    packed(identifiers, patternCharacters - 150).forEach((SourceIdentifier, index) => {
+      add(`${name}-${index}`, detailType, { SourceIdentifier })
+    })
+  const identifiers = (engine: EngineName) =>
+    nodesHere(config, engine).map(({ instanceId }) => instanceId.toLowerCase())
+  addNamed('database-events', 'RDS DB Instance Event', [
+    ...identifiers('rds').flatMap((id) => [id, { prefix: `${id}-t` }]),
+    ...identifiers('aurora'),
+  ])
+  addNamed('cluster-events', 'RDS DB Cluster Event', identifiers('aurora-global'))
+  // A cluster of Aurora is configured by its instances, which are named in the text alone.
+  if (identifiers('aurora').length > 0)
+    add('elections', 'RDS DB Cluster Event', { EventCategories: ['failover'] })
+}
+
+function nodesHere(config: FleetDocument, engine: EngineName) {
+  return config.clusters
+    .filter((cluster) => cluster.engine === engine)
+    .flatMap(({ nodes }) => nodes.filter(({ region }) => region === config.region))
+}
+
+function wakes(functions: Functions): targets.LambdaFunction {
+  return new targets.LambdaFunction(functions.assess, {
+    retryAttempts: 2,
+    maxEventAge: Duration.seconds(60),
   })
 }
 
@@ -133,6 +172,23 @@ function addStreams({ table, functions }: Sources): void {
     maxRecordAge: Duration.hours(6),
     filters: [written(state)],
   })
+}
+
+/** In order, as many in each as have room. */
+function packed<T>(all: readonly T[], characters: number): T[][] {
+  const groups: T[][] = []
+  let room = 0
+  for (const each of all) {
+    const length = JSON.stringify(each).length + 1
+    const last = groups.at(-1)
+    if (last !== undefined && length <= room) last.push(each)
+    else {
+      groups.push([each])
+      room = characters
+    }
+    room -= length
+  }
+  return groups
 }
 
 function chunks<T>(all: readonly T[], size: number): T[][] {

@@ -13,6 +13,7 @@ import type * as sns from 'aws-cdk-lib/aws-sns'
 import { Aws } from 'aws-cdk-lib/core'
 import type { FleetDocument } from '../functions/config.ts'
 import type { FunctionName } from '../functions/core/limits.ts'
+import type { EngineName } from '../functions/core/types.ts'
 import { machineArn } from './names.ts'
 
 /** What the statements of one function refer to. */
@@ -98,48 +99,203 @@ const tells: Grant = ({ topic, bus }) => [
   { sid: 'TellSystems', actions: ['events:PutEvents'], resources: [bus.eventBusArn] },
 ]
 
-function instanceArns(config: FleetDocument): string[] {
-  return config.clusters.flatMap(({ nodes }) =>
-    nodes.map(
-      ({ region, instanceId }) =>
-        `arn:${Aws.PARTITION}:ec2:${region}:${Aws.ACCOUNT_ID}:instance/${instanceId}`,
-    ),
+type Clusters = FleetDocument['clusters']
+type Node = Clusters[number]['nodes'][number]
+
+const clustersOf = (config: FleetDocument, ...engines: readonly EngineName[]): Clusters =>
+  config.clusters.filter(({ engine }) => engines.includes(engine))
+
+const nodesOf = (clusters: Clusters): Node[] => clusters.flatMap(({ nodes }) => nodes)
+
+const regionsOf = (clusters: Clusters): string[] => [
+  ...new Set(nodesOf(clusters).map(({ region }) => region)),
+]
+
+/** Only where there is something that they are for: a statement needs a resource, and who has none needs no statement. */
+const onlyFor =
+  (
+    engines: readonly EngineName[],
+    grant: (clusters: Clusters) => readonly iam.PolicyStatementProps[],
+  ): Grant =>
+  ({ config }) => {
+    const clusters = clustersOf(config, ...engines)
+    return clusters.length === 0 ? [] : grant(clusters)
+  }
+
+const instanceArns = (clusters: Clusters): string[] =>
+  nodesOf(clusters).map(
+    ({ region, instanceId }) => `arn:${Aws.PARTITION}:ec2:${region}:${Aws.ACCOUNT_ID}:instance/${instanceId}`,
   )
-}
 
 /** Fence evidence, and the mapping of nodes to instances. Describe calls can not be restricted (EC2). */
-const observesInstances: Grant = () => [
+const observesInstances = onlyFor(['postgres'], () => [
   { sid: 'ObserveInstances', actions: ['ec2:DescribeInstances'], resources: ['*'] },
-]
+])
 
 /** The power fence: these instances and no other. */
-const stopsInstances: Grant = ({ config }) => [
-  { sid: 'Fence', actions: ['ec2:StopInstances'], resources: instanceArns(config) },
-]
+const stopsInstances = onlyFor(['postgres'], (clusters) => [
+  { sid: 'Fence', actions: ['ec2:StopInstances'], resources: instanceArns(clusters) },
+])
 
 /** An old primary is started again only by its rejoin (S11). */
-const startsInstances: Grant = ({ config }) => [
-  { sid: 'Rejoin', actions: ['ec2:StartInstances'], resources: instanceArns(config) },
-]
+const startsInstances = onlyFor(['postgres'], (clusters) => [
+  { sid: 'Rejoin', actions: ['ec2:StartInstances'], resources: instanceArns(clusters) },
+])
 
 /** Stops the writes of a switchover, and rebuilds an old primary. What a command compares is in the command itself. */
-const commandsHosts: Grant = ({ config }) => {
-  const clusters = config.clusters.filter(({ host }) => host !== null)
+const commandsHosts = onlyFor(['postgres'], (all) => {
+  const clusters = all.filter(({ host }) => host !== null)
   if (clusters.length === 0) return []
-  const regions = new Set(clusters.flatMap(({ nodes }) => nodes.map(({ region }) => region)))
-  const documents = [...regions].map(
+  const documents = regionsOf(clusters).map(
     (region) => `arn:${Aws.PARTITION}:ssm:${region}::document/AWS-RunShellScript`,
   )
   return [
     {
       sid: 'CommandHosts',
       actions: ['ssm:SendCommand'],
-      resources: [...instanceArns({ ...config, clusters }), ...documents],
+      resources: [...instanceArns(clusters), ...documents],
     },
     // Has no resource to restrict it to (service authorization reference, Systems Manager).
     { sid: 'ReadCommandOutput', actions: ['ssm:GetCommandInvocation'], resources: ['*'] },
   ]
+})
+
+const rdsArn = (region: string, kind: string, name: string) =>
+  `arn:${Aws.PARTITION}:rds:${region}:${Aws.ACCOUNT_ID}:${kind}:${name}`
+
+/** Instances of RDS under the names that the configuration gives them. */
+const namedArns = (clusters: Clusters): string[] =>
+  nodesOf(clusters).map(({ region, instanceId }) => rdsArn(region, 'db', instanceId.toLowerCase()))
+
+/** What was renamed out of the way: `<id>-t<term>`. IAM can not say that digits follow. */
+const renamedArns = (clusters: Clusters): string[] => namedArns(clusters).map((arn) => `${arn}-t*`)
+
+/**
+ * Making or changing an instance asks for the groups that it refers to as well (service authorization reference, RDS).
+ * Without an instance they permit nothing.
+ */
+const referredArns = (clusters: Clusters): string[] =>
+  regionsOf(clusters).flatMap((region) =>
+    ['og', 'pg', 'secgrp', 'subgrp'].map((kind) => rdsArn(region, kind, '*')),
+  )
+
+/**
+ * Everything of a Region in one paged answer, and so not restricted to instances; for each engine no more than it has.
+ */
+const observesDatabases: Grant = (grants) => [
+  ...onlyFor(['rds', 'aurora', 'aurora-global'], () => [
+    {
+      sid: 'ObserveDatabases',
+      actions: ['rds:DescribeDBInstances', 'rds:DescribeEvents'],
+      resources: ['*'],
+    },
+  ])(grants),
+  ...onlyFor(['aurora', 'aurora-global'], () => [
+    { sid: 'ObserveClusters', actions: ['rds:DescribeDBClusters'], resources: ['*'] },
+  ])(grants),
+  ...onlyFor(['aurora-global'], () => [
+    { sid: 'ObserveGlobalClusters', actions: ['rds:DescribeGlobalClusters'], resources: ['*'] },
+  ])(grants),
+]
+
+/** For people, and for the choice of a target. Metrics have no resource (service authorization reference, CloudWatch). */
+const readsLag = onlyFor(['rds', 'aurora', 'aurora-global'], () => [
+  { sid: 'ReadLag', actions: ['cloudwatch:GetMetricStatistics'], resources: ['*'] },
+])
+
+/** The closed group, for the network fence and a write-stop, and the way back; also new names. */
+const changesGroups = onlyFor(['rds'], (clusters) => [
+  {
+    sid: 'ChangeGroups',
+    actions: ['rds:ModifyDBInstance'],
+    resources: [...namedArns(clusters), ...renamedArns(clusters), ...referredArns(clusters)],
+  },
+])
+
+/** Behind the closed group: the end of every session, and the evidence of the fence (S2). */
+const rebootsDatabases = onlyFor(['rds'], (clusters) => [
+  {
+    sid: 'RebootDatabases',
+    actions: ['rds:RebootDBInstance'],
+    resources: [...namedArns(clusters), ...renamedArns(clusters)],
+  },
+])
+
+const promotesReplicas = onlyFor(['rds'], (clusters) => [
+  { sid: 'PromoteReplicas', actions: ['rds:PromoteReadReplica'], resources: namedArns(clusters) },
+])
+
+/**
+ * Where replicas are made anew. What is deleted has been renamed before: no permission reaches an instance under its own
+ * name, so that no mistake of ours deletes one that serves.
+ */
+const rebuildsReplicas: Grant = ({ config }) => {
+  const all = clustersOf(config, 'rds')
+  const clusters = all.filter(({ policy }) => policy.rebuild !== 'never')
+  const stops = {
+    sid: 'StopOldPrimaries',
+    actions: ['rds:StopDBInstance'],
+    resources: [...namedArns(all), ...renamedArns(all)],
+  }
+  if (clusters.length === 0) return all.length === 0 ? [] : [stops]
+  return [
+    stops,
+    {
+      sid: 'MakeReplicas',
+      actions: ['rds:CreateDBInstanceReadReplica', 'rds:AddTagsToResource'],
+      resources: [...namedArns(clusters), ...referredArns(clusters)],
+    },
+    { sid: 'DeleteReplaced', actions: ['rds:DeleteDBInstance'], resources: renamedArns(clusters) },
+  ]
 }
+
+/**
+ * Asks for an election that did not come, or for a planned one. A cluster of Aurora is configured by its instances, and
+ * IAM can not name the cluster that they are members of.
+ */
+const asksForElections: Grant = (grants) => [
+  ...onlyFor(['aurora'], (clusters) => [
+    {
+      sid: 'FailOverClusters',
+      actions: ['rds:FailoverDBCluster'],
+      resources: regionsOf(clusters).map((region) => rdsArn(region, 'cluster', '*')),
+    },
+  ])(grants),
+  ...onlyFor(['aurora-global'], (clusters) => [
+    {
+      sid: 'FailOverGlobalClusters',
+      actions: ['rds:FailoverGlobalCluster', 'rds:SwitchoverGlobalCluster'],
+      resources: [
+        ...clusters.flatMap(({ managed }) =>
+          managed?.globalClusterId ? [rdsArn('', 'global-cluster', managed.globalClusterId)] : [],
+        ),
+        ...nodesOf(clusters).map(({ region, instanceId }) =>
+          rdsArn(region, 'cluster', instanceId.toLowerCase()),
+        ),
+      ],
+    },
+  ])(grants),
+]
+
+/**
+ * To sign tokens of a role, for a connection to any of its databases: the id that IAM knows them by changes with each
+ * rebuild.
+ */
+const signsInAs =
+  (role: 'observerUser' | 'operatorUser'): Grant =>
+  ({ config }) => {
+    const arns = config.clusters.flatMap(({ nodes, connection }) =>
+      connection.password.from === 'iam'
+        ? nodes.map(
+            ({ region }) =>
+              `arn:${Aws.PARTITION}:rds-db:${region}:${Aws.ACCOUNT_ID}:dbuser:*/${connection[role]}`,
+          )
+        : [],
+    )
+    return arns.length === 0
+      ? []
+      : [{ sid: 'SignIn', actions: ['rds-db:connect'], resources: [...new Set(arns)] }]
+  }
 
 function zones(config: FleetDocument): Map<string, string[]> {
   const names = new Map<string, string[]>()
@@ -213,11 +369,11 @@ const step: readonly Grant[] = [
 
 export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
   // Reads the state for its pace and for the node that gets a write probe.
-  observe: [reads('cluster#*', 'report#*'), writes('report#*'), readsSecrets],
+  observe: [reads('cluster#*', 'report#*'), writes('report#*'), readsSecrets, signsInAs('observerUser')],
   // Answers only to who asked: it reads nothing that could be old, and writes nothing.
-  look: [readsSecrets],
+  look: [readsSecrets, signsInAs('observerUser')],
   // Reads the claim between connecting and acting (S4).
-  operate: [reads('cluster#*'), readsSecrets],
+  operate: [reads('cluster#*'), readsSecrets, signsInAs('operatorUser')],
   // Starts what it decides and keeps the issues; the state itself is written by steps and commands.
   assess: [
     reads('cluster#*', 'report#*', 'approval#*', 'fleet'),
@@ -228,12 +384,31 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
     tells,
   ],
   // An interrupted switchover is undone here, and by the steps below that stand down.
-  confirm: [...step, commandsHosts],
-  fence: [...step, observesInstances, stopsInstances, commandsHosts],
+  confirm: [...step, commandsHosts, observesDatabases, readsLag, changesGroups],
+  fence: [
+    ...step,
+    observesInstances,
+    stopsInstances,
+    commandsHosts,
+    observesDatabases,
+    readsLag,
+    changesGroups,
+    rebootsDatabases,
+  ],
   // Reads the evidence again, and requests the power fence as soon as the target is recorded (S1, S2).
-  promote: [...step, observesInstances, stopsInstances, commandsHosts],
-  repoint: [...step, readsNames, movesNames],
-  // Unfinished fences, drift of the name, and the rejoin.
+  promote: [
+    ...step,
+    observesInstances,
+    stopsInstances,
+    commandsHosts,
+    observesDatabases,
+    readsLag,
+    changesGroups,
+    promotesReplicas,
+    asksForElections,
+  ],
+  repoint: [...step, readsNames, movesNames, observesDatabases],
+  // Unfinished fences, drift of the name, the rejoin, and replicas that are made anew.
   settle: [
     ...step,
     observesInstances,
@@ -242,6 +417,10 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
     commandsHosts,
     readsNames,
     movesNames,
+    observesDatabases,
+    changesGroups,
+    rebootsDatabases,
+    rebuildsReplicas,
   ],
   // The history, then people; reads back what stood in the way of a put.
   record: [reads('cluster#*'), writes('cluster#*'), readsStream, tells],
@@ -252,6 +431,7 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
     asksOthers,
     startsWorkflow,
     observesInstances,
+    observesDatabases,
     readsNames,
     movesNames,
   ],

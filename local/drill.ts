@@ -3,17 +3,18 @@
  * that write, and by the states that were written. The demo shows it; the end-to-end tests assert on it.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ClusterState, NodeId, Phase } from '../functions/core/types.ts'
+import type { ClusterState, EngineName, NodeId, Phase, Policy } from '../functions/core/types.ts'
+import { type Fault, faults } from './databases.ts'
 import { type Embedded, endpointName } from './embedded.ts'
 import { type Acknowledged, monotonicMs, Writer } from './writer.ts'
 
-export const faults = ['kill', 'freeze', 'restart'] as const
-export type Fault = (typeof faults)[number]
+export { type Fault, faults }
 
 /** What came of it. Times in milliseconds; null: did not happen. */
 export interface DrillResult {
+  readonly engine: EngineName
   readonly fault: Fault
-  readonly fence: 'quorum' | 'power'
+  readonly fence: Policy['fence']
   /** From the fault to the claim, and then each step by itself. */
   readonly detectMs: number | null
   readonly confirmMs: number | null
@@ -25,12 +26,18 @@ export interface DrillResult {
   readonly acknowledged: number
   /** Acknowledged, and absent from the primary at the end. */
   readonly lost: number
+  /** From the oldest lost one to the last that the old primary acknowledged; 0 when none is lost. */
+  readonly lostMs: number
+  /** What the policy allows of that: 0 with loss `never`; null: any. */
+  readonly lossBoundMs: number | null
   /** Writes that another node than the new primary acknowledged after the new primary's first. */
   readonly twoWriters: number
   readonly failedOver: boolean
   readonly term: number
   readonly primary: NodeId
   readonly nodes: Readonly<Record<NodeId, string>>
+  /** Servers that stream from the primary at the end. */
+  readonly streaming: number
   /** From the fault to a redundant cluster. */
   readonly redundantMs: number | null
 }
@@ -41,7 +48,7 @@ const calmMs = 5_000
 
 /** Creates what the clients write to. */
 export async function prepare(embedded: Embedded): Promise<void> {
-  await embedded.postgres.query(
+  await embedded.databases.query(
     embedded.state?.primary ?? 'a',
     `create table if not exists counter (writer text, n bigint, at timestamptz default clock_timestamp(), primary key (writer, n));
      truncate counter; grant all on counter to app`,
@@ -55,7 +62,6 @@ export async function drill(
   embedded: Embedded,
   options: {
     fault: Fault
-    fence: 'quorum' | 'power'
     writeForMs?: number
     onStart?: (atMs: number, primary: NodeId) => void
   },
@@ -63,7 +69,7 @@ export async function drill(
   const before = required(embedded.state)
   await prepare(embedded)
   const { port, resolver } = embedded
-  const address = embedded.postgres.servers.get(before.primary)?.address ?? ''
+  const address = embedded.databases.addressOf(before.primary)
   const timing = { everyMs: 5, patienceMs: 500, port }
   const client = new Writer({ ...timing, via: { name: endpointName, resolver }, writer: 'name' })
   // A client that never asks the name again: what it is told by the old primary must be true, or not be told at all.
@@ -75,9 +81,9 @@ export async function drill(
       await delay(20)
     }
     await delay(options.writeForMs ?? 1_000)
-    const faultMs = monotonicMs()
-    options.onStart?.(faultMs, before.primary)
-    await inflict(embedded, options.fault, before.primary)
+    const startMs = monotonicMs()
+    options.onStart?.(startMs, before.primary)
+    const faultMs = (await embedded.databases.inflict(options.fault, before.primary)) ?? startMs
     await aftermath(embedded, options.fault, before, client, faultMs)
     const redundantMs = monotonicMs() - faultMs
     await delay(300)
@@ -86,13 +92,6 @@ export async function drill(
   } finally {
     await Promise.all([client.stop(), pinned.stop()])
   }
-}
-
-async function inflict(embedded: Embedded, fault: Fault, primary: NodeId): Promise<void> {
-  const server = required(embedded.postgres.servers.get(primary))
-  if (fault === 'kill') await server.kill()
-  else if (fault === 'restart') await server.restart('fast')
-  else await server.freeze()
 }
 
 /** Waits until writes are back and the cluster is redundant; thaws what was frozen while its stop is under way. */
@@ -110,7 +109,7 @@ async function aftermath(
   }
   if (fault === 'freeze') {
     await delay(Math.max(0, faultMs + thawAfterMs - monotonicMs()))
-    await embedded.postgres.servers.get(before.primary)?.thaw()
+    await embedded.databases.thaw(before.primary)
   }
   await embedded.until((state) => state.term > before.term && state.primary !== before.primary)
   await writesAfter(client, faultMs)
@@ -129,7 +128,6 @@ async function resultOf(
   embedded: Embedded,
   run: {
     fault: Fault
-    fence: 'quorum' | 'power'
     before: ClusterState
     faultMs: number
     redundantMs: number
@@ -140,39 +138,42 @@ async function resultOf(
   const { before, faultMs, client, pinned } = run
   const state = required(embedded.state)
   const failedOver = state.primary !== before.primary
-  const first = firstAfter(
-    client.acknowledged,
-    faultMs,
-    failedOver ? embedded.postgres.servers.get(state.primary)?.address : undefined,
-  )
+  const address = embedded.databases.addressOf(state.primary)
+  const first = firstAfter(client.acknowledged, faultMs, failedOver ? address : undefined)
   const at = (phase: Phase) =>
     embedded.history.find(
       (seen) => seen.atMs > faultMs && seen.state.phase === phase && seen.state.term > before.term,
     )?.atMs
   const span = (from: number | undefined, to: number | undefined) =>
     failedOver && from !== undefined && to !== undefined ? round(to - from) : null
+  const acknowledged = [...client.acknowledged, ...pinned.acknowledged]
   const late =
     first === undefined
       ? []
-      : [...client.acknowledged, ...pinned.acknowledged].filter(
-          (each) => failedOver && each.atMs > first.atMs && each.address !== first.address,
-        )
+      : acknowledged.filter((each) => failedOver && each.atMs > first.atMs && each.address !== first.address)
+  const { policy, engine } = embedded.config
+  const lost = [...(await missing(embedded, 'name', client)), ...(await missing(embedded, 'pinned', pinned))]
+  const byOld = acknowledged.filter((each) => !failedOver || each.address !== address)
   return {
+    engine,
     fault: run.fault,
-    fence: run.fence,
+    fence: policy.fence,
     detectMs: span(faultMs, at('confirming')),
     confirmMs: span(at('confirming'), at('fencing')),
     fenceMs: span(at('fencing'), at('promoting')),
     promoteMs: span(at('promoting'), at('repointing')),
     repointMs: span(at('repointing'), at('settling')),
     outageMs: first === undefined ? null : round(first.atMs - faultMs),
-    acknowledged: client.acknowledged.length + pinned.acknowledged.length,
-    lost: (await missing(embedded, 'name', client)) + (await missing(embedded, 'pinned', pinned)),
+    acknowledged: acknowledged.length,
+    lost: lost.length,
+    lostMs: lost.length === 0 ? 0 : round(Math.max(...times(byOld)) - Math.min(...times(lost))),
+    lossBoundMs: lossBoundMs(policy),
     twoWriters: late.length,
     failedOver,
     term: state.term,
     primary: state.primary,
     nodes: Object.fromEntries(Object.entries(state.nodes).map(([id, node]) => [id, node.role])),
+    streaming: await countStreaming(embedded, state.primary),
     redundantMs: run.fault === 'restart' ? null : round(run.redundantMs),
   }
 }
@@ -188,17 +189,30 @@ function firstAfter(
   )
 }
 
-async function missing(embedded: Embedded, writer: string, client: Writer): Promise<number> {
-  const rows = await embedded.postgres.query<{ n: string }>(
+/** Acknowledged, and absent from the present primary. */
+async function missing(embedded: Embedded, writer: string, client: Writer): Promise<Acknowledged[]> {
+  const rows = await embedded.databases.query<{ n: string }>(
     required(embedded.state).primary,
     'select n from counter where writer = $1',
     [writer],
     'app',
   )
   const present = new Set(rows.map((row) => Number(row.n)))
-  return client.acknowledged.filter((each) => !present.has(each.n)).length
+  return client.acknowledged.filter((each) => !present.has(each.n))
 }
 
+async function countStreaming(embedded: Embedded, primary: NodeId): Promise<number> {
+  const text = `select count(*)::int as n from pg_stat_replication where state = 'streaming'`
+  const [row] = await embedded.databases.query<{ n: number }>(primary, text)
+  return row?.n ?? 0
+}
+
+function lossBoundMs({ loss }: Policy): number | null {
+  if (loss.mode === 'never') return 0
+  return loss.mode === 'bounded' ? loss.seconds * 1000 : null
+}
+
+const times = (acknowledged: readonly Acknowledged[]) => acknowledged.map(({ atMs }) => atMs)
 const round = (ms: number) => Math.round(ms * 10) / 10
 
 function required<T>(value: T | undefined): T {

@@ -1,46 +1,51 @@
 /**
  * The embedded default: a real three-node PostgreSQL cluster, the synthesised stack with its own handlers and its own
- * state machine, and AWS's APIs on loopback, adopted and steady. What the demo and the end-to-end tests run on.
+ * state machine, and AWS's APIs on loopback, adopted and steady. What the demo and the end-to-end tests run on. What
+ * differs from engine to engine is in `embeddedPostgres.ts` and `embeddedRds.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { itemOf } from '../functions/aws/items.ts'
-import { type FleetInput, parseConfig } from '../functions/config.ts'
-import type { ClusterState } from '../functions/core/types.ts'
+import { type FleetDocument, type FleetInput, parseConfig } from '../functions/config.ts'
+import type { ClusterConfig, ClusterState } from '../functions/core/types.ts'
 import { stateSchema } from '../functions/schemas.ts'
 import { createApp } from '../infra/app.ts'
 import { bundleFunctions } from '../infra/bundle.ts'
-import type { Machine } from './machine.ts'
-import { localRoles, PostgresCluster, pickPort } from './postgres/index.ts'
+import {
+  type ConfigPlaces,
+  clusterId,
+  type DatabaseOptions,
+  type Databases,
+  type EngineChoice,
+  endpointName,
+  type Flavour,
+  region,
+  zone,
+} from './databases.ts'
+import { postgresFlavour } from './embeddedPostgres.ts'
+import { rdsFlavour } from './embeddedRds.ts'
+import { localRoles, type PostgresCluster, pickPort } from './postgres/index.ts'
 import type { Message } from './sns.ts'
-import { type LocalAws, type Overrides, startLocalAws } from './stack.ts'
+import { type LocalAws, type Overrides, type Places, startLocalAws } from './stack.ts'
 import { monotonicMs } from './writer.ts'
 
-export const clusterId = 'orders'
-export const endpointName = 'orders.db.internal'
-const zone = { id: 'Z0LOCAL', name: 'db.internal' }
-const nodes = [
-  { id: 'a', address: '127.0.0.11', instanceId: 'i-0000000000000000a', availabilityZone: 'eu-central-1a' },
-  { id: 'b', address: '127.0.0.12', instanceId: 'i-0000000000000000b', availabilityZone: 'eu-central-1b' },
-  { id: 'c', address: '127.0.0.13', instanceId: 'i-0000000000000000c', availabilityZone: 'eu-central-1c' },
-] as const
+export { clusterId, endpointName } from './databases.ts'
+
+const flavours: Readonly<Record<EngineChoice, Flavour>> = { postgres: postgresFlavour, rds: rdsFlavour }
 
 /** After this many calls a function runs as fast as one that has been warm for hours. */
 const warmRounds = 25
 
-export interface EmbeddedOptions {
-  readonly fence?: 'quorum' | 'power'
+export interface EmbeddedOptions extends DatabaseOptions {
+  readonly engine?: EngineChoice
   readonly stopSeconds?: number
   readonly onMessage?: (message: Message) => void
-  readonly log?: (line: string) => void
   /** Gives the start up: what was started by then is ended, and `start` rejects. */
   readonly signal?: AbortSignal
-  readonly policy?: Partial<NonNullable<PolicyInput>>
   readonly overrides?: Overrides
 }
-type PolicyInput = Extract<FleetInput['clusters'], readonly unknown[]>[number]['policy']
 
 /** One state as it was written, with the monotonic time at which it was. */
 export interface Seen {
@@ -49,8 +54,10 @@ export interface Seen {
 }
 
 export class Embedded {
-  readonly postgres: PostgresCluster
+  readonly databases: Databases
   readonly aws: LocalAws
+  /** As the functions read it. */
+  readonly config: ClusterConfig
   readonly port: number
   readonly resolver: string
   /** Every version of the state, oldest first. */
@@ -59,44 +66,46 @@ export class Embedded {
   readonly #listeners = new Set<(state: ClusterState) => void>()
 
   private constructor(
-    postgres: PostgresCluster,
+    databases: Databases,
     aws: LocalAws,
-    port: number,
-    resolver: string,
-    directory: string,
+    { clusters: [config] }: FleetDocument,
+    places: { port: number; directory: string },
   ) {
-    this.postgres = postgres
+    if (config === undefined) throw new Error('no cluster is configured')
+    this.databases = databases
     this.aws = aws
-    this.port = port
-    this.resolver = resolver
-    this.#directory = directory
+    this.config = config
+    this.port = places.port
+    this.resolver = aws.dns.address
+    this.#directory = places.directory
+  }
+
+  /** The servers that there were at the start. */
+  get postgres(): PostgresCluster {
+    return this.databases.postgres
   }
 
   /** Resolves when the cluster is adopted and steady. Whatever was started is ended when this fails. */
   static async start(options: EmbeddedOptions = {}): Promise<Embedded> {
     const directory = mkdtempSync(join(tmpdir(), 'understudy-embedded-'))
-    let postgres: PostgresCluster | undefined
+    const flavour = flavours[options.engine ?? 'postgres']
+    let databases: Databases | undefined
     let embedded: Embedded | undefined
     try {
-      const port = await pickPort()
-      const [servers, assembly] = await Promise.all([
-        PostgresCluster.create({
-          nodes: nodes.map(({ id, address }) => ({ id, address, port })),
-          synchronous: 'any',
-        }),
-        synthesise(directory),
+      const port = await pickPort(flavour.addresses)
+      const [starting, synthesis] = await Promise.allSettled([
+        flavour.start(port, options),
+        synthesise(directory, flavour),
       ])
-      postgres = servers
+      if (starting.status === 'fulfilled') databases = starting.value
+      const { postgres, aws: served } = settledValue(starting)
+      const configure = ({ resolver }: Places) =>
+        parseConfig(localConfig(flavour, { port, resolver, postgres }, options))
       options.signal?.throwIfAborted()
-      let resolver = ''
       const aws = await startLocalAws({
-        assembly,
-        config: (places: { resolver: string }) => {
-          resolver = places.resolver
-          return parseConfig(localConfig(servers, port, resolver, options))
-        },
-        machines: nodes.map((node) => machineOf(servers, node)),
-        hosts: Object.fromEntries(nodes.map((node) => [dnsNameOf(node.id), node.address])),
+        assembly: settledValue(synthesis),
+        config: configure,
+        ...served,
         zone,
         ...(options.onMessage ? { onMessage: options.onMessage } : {}),
         ...(options.log ? { log: options.log } : {}),
@@ -107,7 +116,10 @@ export class Embedded {
           schedules: false,
         },
       })
-      embedded = new Embedded(servers, aws, port, resolver, directory)
+      embedded = new Embedded(settledValue(starting), aws, configure({ resolver: aws.dns.address }), {
+        port,
+        directory,
+      })
       embedded.#watch()
       options.signal?.throwIfAborted()
       await Promise.all(embedded.#environments().map(([name, count]) => aws.lambda.prewarm(name, count)))
@@ -117,7 +129,7 @@ export class Embedded {
       return embedded
     } catch (error) {
       await embedded?.aws.close()
-      await postgres?.close()
+      await databases?.close()
       rmSync(directory, { recursive: true, force: true })
       throw error
     }
@@ -176,7 +188,7 @@ export class Embedded {
         throw new Error(`the cluster could not be adopted: ${JSON.stringify(answer)}`)
       await delay(200)
     }
-    await this.until((state) => state.phase === 'steady' && state.synchronous.status === 'provable')
+    await this.until((state) => state.phase === 'steady' && this.databases.isReady(state))
   }
 
   /** Calls the command function as the CLI does. */
@@ -210,70 +222,37 @@ export class Embedded {
 
   async close(): Promise<void> {
     await this.aws.close()
-    await this.postgres.close()
+    await this.databases.close()
     rmSync(this.#directory, { recursive: true, force: true })
   }
 }
 
-const dnsNameOf = (id: string) => `${id}.nodes.${zone.name}`
+function settledValue<T>(settled: PromiseSettledResult<T>): T {
+  if (settled.status === 'rejected') throw settled.reason
+  return settled.value
+}
 
 /** The CDK app of the repository with the observers of the local configuration: the template that a deploy would use. */
-async function synthesise(directory: string): Promise<string> {
-  const config = parseConfig(localConfig(null, 5432, '127.0.0.1:53', {}))
+async function synthesise(directory: string, flavour: Flavour): Promise<string> {
+  const places = { port: 5432, resolver: '127.0.0.1:53', postgres: null }
+  const config = parseConfig(localConfig(flavour, places, {}))
   const bundleDirectory = await bundleFunctions({ config, outdir: join(directory, 'functions') })
   const app = await createApp(config, { outdir: join(directory, 'cdk.out'), bundleDirectory })
   return app.synth().directory
 }
 
-function machineOf(postgres: PostgresCluster, node: (typeof nodes)[number]): Machine {
-  const server = postgres.servers.get(node.id)
-  if (server === undefined) throw new Error(`no server ${node.id}`)
-  return {
-    instanceId: node.instanceId,
-    privateAddress: node.address,
-    availabilityZone: node.availabilityZone,
-    powerOff: () => server.kill(),
-    // A host whose server does not start at boot, as the product requires: Understudy starts it, as a standby (S11).
-    powerOn: async () => undefined,
-    cwd: postgres.directory,
-    shellEnvironment: { PATH: `${postgres.binDirectory}:${process.env.PATH ?? ''}` },
-  }
-}
-
-function localConfig(
-  postgres: PostgresCluster | null,
-  port: number,
-  resolver: string,
-  options: EmbeddedOptions,
-): FleetInput {
+function localConfig(flavour: Flavour, places: ConfigPlaces, options: DatabaseOptions): FleetInput {
   return {
     deployment: 'understudy',
-    region: 'eu-central-1',
-    observers: ['a', 'b', 'c'].map((id) => ({ id, availabilityZone: `eu-central-1${id}` })),
+    region,
+    observers: ['a', 'b', 'c'].map((id) => ({ id, availabilityZone: `${region}${id}` })),
     clusters: [
       {
         id: clusterId,
-        engine: 'postgres',
-        nodes: nodes.map((node) => ({
-          ...node,
-          port,
-          dnsName: dnsNameOf(node.id),
-          sourceAddresses: ['127.0.0.1'],
-        })),
-        endpoint: { name: endpointName, zoneId: zone.id, ttlSeconds: 1, resolver },
-        policy: {
-          fence: options.fence ?? 'quorum',
-          cancelledWaits: 'accepted',
-          loss: { mode: 'never' },
-          synchronous: 'managed',
-          silentLooks: 2,
-          // A restart takes some 40 ms on loopback; a quarter of a second, the default, is for real networks.
-          holdMs: 100,
-          ...options.policy,
-        },
-        // Loopback answers within a millisecond; half a second of silence is long here. Urgent probes are no more frequent:
-        // all of this shares a few processors with the failover itself.
-        observe: { intervalMs: 500, urgentIntervalMs: 500, probeTimeoutMs: 300 },
+        endpoint: { name: endpointName, zoneId: zone.id, ttlSeconds: 1, resolver: places.resolver },
+        // Loopback answers within a millisecond; half a second of silence is long here. Urgent probes are hardly more
+        // frequent: all of this shares a few processors with the failover itself.
+        observe: { intervalMs: 500, urgentIntervalMs: 400, probeTimeoutMs: 300 },
         connection: {
           database: 'postgres',
           observerUser: localRoles.observer,
@@ -281,7 +260,7 @@ function localConfig(
           replicationUser: localRoles.replication,
           tls: 'disable',
         },
-        host: postgres?.hostConfig() ?? { dataDirectory: '/nowhere/{node}', binDirectory: '/nowhere' },
+        ...flavour.cluster(places, options),
       },
     ],
   }

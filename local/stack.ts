@@ -12,7 +12,7 @@ import { type LocalDynamoDb, startDynamoDb } from './dynamodb.ts'
 import { Ec2Service } from './ec2.ts'
 import { type BusEvent, EventsService } from './events.ts'
 import { Feed } from './feed.ts'
-import { type Front, type QueryApi, startFront } from './front.ts'
+import { type Front, type QueryApi, startFront, unknownOperation } from './front.ts'
 import { LambdaService } from './lambda.ts'
 import type { Machine } from './machine.ts'
 import { type RdsControlPlane, rdsVersion } from './rds/index.ts'
@@ -43,7 +43,7 @@ export interface LocalAwsOptions {
   /** Fixed A records: names of nodes and observers' canaries to IPv4 addresses. */
   readonly hosts: Readonly<Record<string, string>>
   readonly zone: { readonly id: string; readonly name: string }
-  /** Databases of RDS, if there are any; the caller's to close. */
+  /** Databases of RDS, if there are any; the caller's to close. With them comes a CloudWatch without samples. */
   readonly rds?: RdsControlPlane
   /** What is published to people. */
   readonly onMessage?: (message: Message) => void
@@ -147,6 +147,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
           AWSStepFunctions: (operation, input) => workflow.handle(operation, input),
           AmazonSSM: (operation, input) => ssm.handle(operation, input),
           AWSEvents: (operation, input) => events.handle(operation, input),
+          ...(options.rds ? { [cloudWatch]: withoutSamples } : {}),
         },
         query: {
           '2016-11-15': (operation, form) => ec2.handle(operation, form),
@@ -226,6 +227,13 @@ function hostServices(
     events.put('aws.ec2', 'EC2 Instance State-change Notification', { 'instance-id': id, state }, [arn])
   })
   return { ec2, ssm }
+}
+
+/** CloudWatch, which has no sample of anything: what is missing is unknown, and no instance's lag is measured here. */
+const cloudWatch = 'GraniteServiceVersion20100801'
+const withoutSamples = (operation: string) => {
+  if (operation !== 'GetMetricStatistics') throw unknownOperation(operation)
+  return { Label: '', Datapoints: [] }
 }
 
 /** Its events reach the rules of their own Region only, as on AWS. */

@@ -8,7 +8,7 @@
 
 import type { BusEvent } from '../events.ts'
 import { AwsError, type QueryContext } from '../front.ts'
-import { type PostgresCluster, type PostgresServer, pickPort } from '../postgres/index.ts'
+import { freePorts, type PostgresCluster, type PostgresServer } from '../postgres/index.ts'
 import { describeClusters, failoverCluster, modifyCluster, synchronise } from './aurora.ts'
 import { type DelaysMs, scaleDelays } from './delays.ts'
 import { type DeliveryHook, Journal, type RdsEvent } from './events.ts'
@@ -32,9 +32,9 @@ export interface RdsOptions {
   readonly instances: readonly InstanceSpec[]
   readonly clusters?: readonly ClusterSpec[]
   readonly globals?: readonly GlobalSpec[]
-  /** By id: does it let clients in? The first is the default of new instances. */
+  /** By id: does it let clients in? All let Understudy's own functions in. The first is the default of new instances. */
   readonly securityGroups: Readonly<Record<string, boolean>>
-  /** Where new instances go; default: free ports of 127.0.0.1. */
+  /** Where new instances and new identifiers go; default: free ports of 127.0.0.1. */
   readonly allocate?: Allocator
   readonly accountId?: string
   /** Of the delays in `delays.ts`; 1 is real time. */
@@ -134,6 +134,11 @@ export class RdsControlPlane {
     const instance = this.#find(id)
     const server = this.#world.server(instance.arn)
     return { instance, server, processes: (await server?.processes()) ?? [] }
+  }
+
+  /** All that there are now. */
+  instances(): readonly DbInstance[] {
+    return this.#world.instances.all()
   }
 
   /** Everything that the instance ever was, oldest first. */
@@ -258,11 +263,11 @@ export class RdsControlPlane {
   async close(): Promise<void> {
     this.#journal.close()
     await this.#world.close()
-    for (const host of this.#world.hosts.values()) {
-      await host.proxy?.close()
-      if (!host.made) continue
-      await destroyServer(host.server)
+    for (const { client, controller } of this.#world.ways.values()) {
+      await client?.close()
+      await controller?.close()
     }
+    for (const { made, server } of this.#world.hosts.values()) if (made) await destroyServer(server)
     for (const { writer, reader } of this.#world.clusterHosts.values()) {
       await writer?.close()
       await reader?.close()
@@ -295,8 +300,7 @@ function valuesOf<T>(versions: readonly Version<T>[]): T[] {
 
 const allocateLocally: Allocator = async () => {
   const address = '127.0.0.1'
-  const port = await pickPort([address])
-  let other = port
-  while (other === port) other = await pickPort([address])
-  return { server: { address, port }, endpoint: { address, port: other } }
+  const [server = 0, endpoint = 0, controller = 0] = await freePorts(3, [address])
+  const at = (port: number) => ({ address, port })
+  return { server: at(server), endpoint: at(endpoint), controller: at(controller) }
 }

@@ -37,6 +37,8 @@ export const realDelaysMs = {
   /** Any other modification that is applied at once. */
   modify: 40_000,
   convertToMultiAz: 300_000,
+  /** `renaming`, still under the old identifier. A reboot follows (API reference, NewDBInstanceIdentifier). */
+  rename: 60_000,
 
   stop: 90_000,
   start: 180_000,

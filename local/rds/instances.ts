@@ -1,7 +1,7 @@
 /** Actions on single instances: look, restart, stop, start, modify. Promotion and replicas are in `replicas.ts`. */
 import { AwsError } from '../front.ts'
 import type { RdsEvent } from './events.ts'
-import { activeGroups, type DbInstance, type GroupMembership, nameOfArn } from './model.ts'
+import { activeGroups, arnOf, type DbInstance, type GroupMembership, nameOfArn } from './model.ts'
 import { instanceXml } from './render.ts'
 import { filtered, flag, groupIds, integer, paged, type Request, required } from './request.ts'
 import { shutDown, type World } from './world.ts'
@@ -153,6 +153,7 @@ export function modify({ world, region, form }: Request): XmlFields {
   const days = integer(form, 'BackupRetentionPeriod')
   const multiAz = flag(form, 'MultiAZ')
   const parameterGroup = form.get('DBParameterGroupName')
+  const identifier = form.get('NewDBInstanceIdentifier')?.toLowerCase()
   if (groups.length > 0 && cluster !== null) {
     const text =
       'The requested DB Instance is a member of a DB Cluster. Set security groups on the DB Cluster.'
@@ -161,6 +162,7 @@ export function modify({ world, region, form }: Request): XmlFields {
   world.checkGroups(groups)
   if (days !== undefined) checkRetention(instance, days)
   mustBe(instance, 'available', 'storage-full')
+  if (identifier !== undefined) checkNewName(world, instance, identifier)
   if (groups.length > 0) changeGroups(world, arn, groups)
   if (parameterGroup) changeParameterGroup(world, arn, parameterGroup)
   const now = flag(form, 'ApplyImmediately') === true
@@ -171,6 +173,7 @@ export function modify({ world, region, form }: Request): XmlFields {
   const pending = {
     ...(onOff ? { backupRetentionDays: days } : {}),
     ...(multiAz !== undefined && multiAz !== instance.multiAz ? { multiAz } : {}),
+    ...(identifier !== undefined && identifier !== instance.identifier ? { identifier } : {}),
   }
   if (Object.keys(pending).length > 0) {
     world.update(arn, { pending: { ...instance.pending, ...pending } })
@@ -188,15 +191,32 @@ export function checkRetention(instance: DbInstance, days: number): void {
   }
 }
 
+function checkNewName(world: World, instance: DbInstance, identifier: string): void {
+  if (!/^[a-z](?!.*--)[a-z0-9-]{0,62}(?<!-)$/.test(identifier))
+    throw new AwsError(
+      'InvalidParameterValue',
+      `The parameter DBInstanceIdentifier is not valid: ${identifier}`,
+    )
+  const arn = arnOf('db', instance.region, world.options.accountId, identifier)
+  if (arn !== instance.arn && world.isTaken(arn))
+    throw new AwsError('DBInstanceAlreadyExists', 'DB instance already exists')
+  if (instance.promoting)
+    throw new AwsError('InvalidDBInstanceState', `DB Instance ${instance.identifier} is being promoted.`)
+  if (instance.cluster !== null)
+    throw new AwsError('NotImplemented', 'Renaming a member of a cluster is not modelled here.')
+}
+
 /** Old and new ones are listed until the change is done; then the new ones alone. The status stays `available`. */
 function changeGroups(world: World, arn: string, ids: readonly string[]): void {
-  const changing = changingGroups(world.instance(arn).groups, ids)
+  const { groups, resourceId } = world.instance(arn)
+  const changing = changingGroups(groups, ids)
   world.update(arn, { groups: changing })
   world.background(`security groups of ${nameOfArn(arn)}`, async () => {
     await world.wait('securityGroups')
+    const instance = world.byResourceId(resourceId)
     // A later call took the place of this one.
-    if (world.instances.get(arn)?.groups !== changing) return
-    world.update(arn, { groups: activeGroups(ids) })
+    if (instance?.groups !== changing) return
+    world.update(instance.arn, { groups: activeGroups(ids) })
     await world.refreshRoutes()
   })
 }
@@ -216,17 +236,21 @@ export function changingGroups(
 
 /** Its static parameters wait for a reboot, also with ApplyImmediately (API reference). */
 function changeParameterGroup(world: World, arn: string, name: string): void {
-  world.update(arn, { parameterGroup: { name, status: 'applying' } })
+  const { resourceId } = world.update(arn, { parameterGroup: { name, status: 'applying' } })
   world.background(`parameter group of ${nameOfArn(arn)}`, async () => {
     await world.wait('modify')
-    world.update(arn, { parameterGroup: { name, status: 'pending-reboot' } })
+    const instance = world.byResourceId(resourceId)
+    if (instance) world.update(instance.arn, { parameterGroup: { name, status: 'pending-reboot' } })
   })
 }
 
 async function applyPending(world: World, arn: string): Promise<void> {
-  world.update(arn, { status: 'modifying' })
-  await world.wait('modify')
   const { pending, multiAz, backupRetentionDays } = world.instance(arn)
+  const onlyRenames = Object.keys(pending).every((name) => name === 'identifier')
+  if (!onlyRenames) {
+    world.update(arn, { status: 'modifying' })
+    await world.wait('modify')
+  }
   if (pending.backupRetentionDays !== undefined) {
     world.update(arn, { backupRetentionDays: pending.backupRetentionDays })
     if (backupRetentionDays === 0) await firstBackup(world, arn)
@@ -237,7 +261,21 @@ async function applyPending(world: World, arn: string): Promise<void> {
     world.update(arn, { multiAz: pending.multiAz })
     world.journal.instance(pending.multiAz ? 'RDS-EVENT-0025' : 'RDS-EVENT-0029', arn)
   }
-  world.update(arn, { status: 'available', pending: {} })
+  const renamed = pending.identifier === undefined ? arn : await rename(world, arn, pending.identifier)
+  world.update(renamed, { status: 'available', pending: {} })
+}
+
+/**
+ * The name of the endpoint moves with the identifier, and the instance is restarted: also one whose server is dead, which
+ * lives again after it. The resource id stays.
+ */
+async function rename(world: World, arn: string, identifier: string): Promise<string> {
+  world.update(arn, { status: 'renaming' })
+  await world.wait('rename')
+  const renamed = await world.rename(arn, identifier)
+  world.update(renamed, { status: 'rebooting', pending: {} })
+  await restart(world, renamed, 'rebootDown')
+  return renamed
 }
 
 export async function firstBackup(world: World, arn: string): Promise<void> {

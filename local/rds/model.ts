@@ -43,7 +43,11 @@ export interface DbInstance {
   readonly source: string | null
   readonly replicas: readonly string[]
   readonly statusInfos: readonly StatusInfo[]
-  readonly pending: { readonly multiAz?: boolean; readonly backupRetentionDays?: number }
+  readonly pending: {
+    readonly multiAz?: boolean
+    readonly backupRetentionDays?: number
+    readonly identifier?: string
+  }
   readonly createdAtMs: number
   readonly tags: Readonly<Record<string, string>>
   readonly cluster: string | null

@@ -38,6 +38,7 @@ export function instanceXml(instance: DbInstance): XmlFields {
     PendingModifiedValues: {
       BackupRetentionPeriod: pending.backupRetentionDays,
       MultiAZ: pending.multiAz,
+      DBInstanceIdentifier: pending.identifier,
     },
     ReadReplicaSourceDBInstanceIdentifier: source === null ? null : near(source),
     ReadReplicaDBInstanceIdentifiers: list('ReadReplicaDBInstanceIdentifier', instance.replicas.map(near)),

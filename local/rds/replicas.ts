@@ -10,10 +10,9 @@ import {
   regionOfArn,
   replicating,
 } from './model.ts'
-import { EndpointProxy } from './proxy.ts'
 import { flag, groupIds, integer, type Request, readTags, required } from './request.ts'
 import { promoteServer } from './servers.ts'
-import type { World } from './world.ts'
+import { openWays, type World } from './world.ts'
 import type { XmlFields } from './xml.ts'
 
 export function promote({ world, region, form }: Request): XmlFields {
@@ -70,7 +69,7 @@ export async function createReplica({ world, region, form }: Request): Promise<X
   const identifier = required(form, 'DBInstanceIdentifier').toLowerCase()
   const source = findSource(world, region, required(form, 'SourceDBInstanceIdentifier'))
   const arn = arnOf('db', region, world.options.accountId, identifier)
-  if (world.instances.get(arn)) throw new AwsError('DBInstanceAlreadyExists', 'DB instance already exists')
+  if (world.isTaken(arn)) throw new AwsError('DBInstanceAlreadyExists', 'DB instance already exists')
   if (source.backupRetentionDays === 0) {
     const text =
       'Automated backups are not enabled for this database instance. To enable automated backups, use ModifyDBInstance to set the backup retention period to a non-zero value.'
@@ -111,7 +110,7 @@ export async function createReplica({ world, region, form }: Request): Promise<X
   }
   world.instances.set(arn, instance)
   world.update(source.arn, { replicas: [...source.replicas, arn] })
-  world.background(`creation of ${identifier}`, () => buildReplica(world, arn, source.arn))
+  world.background(`creation of ${identifier}`, () => buildReplica(world, arn))
   return shown(instance)
 }
 
@@ -125,20 +124,21 @@ function defaultGroups(world: World): string[] {
   return [...world.groups.keys()].slice(0, 1)
 }
 
-async function buildReplica(world: World, arn: string, sourceArn: string): Promise<void> {
+async function buildReplica(world: World, arn: string): Promise<void> {
   const { identifier, region, resourceId } = world.instance(arn)
   try {
     await world.wait('createReplica')
-    const source = world.server(sourceArn)
+    // The source may have another name by now.
+    const source = world.server(world.instance(arn).source ?? '')
     if (source) {
       const place = await world.options.allocate({ identifier, region })
       const serverId = `${identifier}-${resourceId.slice(-6).toLowerCase()}`
       const server = world.workshop.server(serverId, place.server.address, place.server.port)
-      const proxy = new EndpointProxy(place.endpoint)
-      world.hosts.set(arn, { server, proxy, made: true, up: false, frozen: false })
+      const ways = world.ways.get(arn) ?? openWays(place)
+      world.ways.set(arn, ways)
+      world.hosts.set(arn, { server, made: true, up: false, frozen: false })
       await world.bringUp(arn, () => world.workshop.buildStandby(source, server))
-      const address = place.endpoint.name ?? place.endpoint.address
-      world.update(arn, { endpoint: { address, port: place.endpoint.port } })
+      world.update(arn, { endpoint: ways.name })
     }
   } catch (error) {
     if (world.signal.aborted) return
@@ -177,10 +177,10 @@ export function remove({ world, region, form }: Request): XmlFields {
   world.background(`deletion of ${identifier}`, async () => {
     await world.wait('delete')
     await world.takeDown(arn, ({ server }) => server.kill())
-    await world.hosts.get(arn)?.proxy?.close()
     detach(world, arn)
     world.hosts.delete(arn)
     world.instances.set(arn, null)
+    await world.refreshRoutes()
     world.journal.instance('RDS-EVENT-0003', arn)
   })
   return shown(deleting)

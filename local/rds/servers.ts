@@ -154,8 +154,9 @@ export async function query<Row extends object>(
   server: PostgresServer,
   text: string,
   values: readonly unknown[] = [],
+  database = 'postgres',
 ): Promise<Row[]> {
-  const client = new Client({ ...superuser(server), query_timeout: queryTimeoutMs })
+  const client = new Client({ ...superuser(server), database, query_timeout: queryTimeoutMs })
   client.on('error', () => {})
   try {
     await client.connect()

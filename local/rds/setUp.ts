@@ -9,7 +9,7 @@ import {
   replicating,
 } from './model.ts'
 import { EndpointProxy, type Target } from './proxy.ts'
-import type { World } from './world.ts'
+import { openWays, paperName, type World } from './world.ts'
 
 /** Where clients connect: a proxy listens there. The API shows `name` instead of the address when it is given. */
 export interface EndpointSpec extends Target {
@@ -25,6 +25,8 @@ export interface InstanceSpec {
   readonly server?: PostgresServer
   /** Absent: the API shows a name, and the server's own address is not hidden from anybody. */
   readonly endpoint?: EndpointSpec
+  /** Where Understudy's own functions connect, whatever the groups say. Absent: there is no such way. */
+  readonly controller?: Target
   /** Identifier of another instance, whose standby its server is. */
   readonly source?: string
   readonly multiAz?: boolean
@@ -57,6 +59,7 @@ export interface GlobalSpec {
 }
 
 const engineVersion = '18.4'
+const defaultPort = 5432
 
 export function setUp(
   world: World,
@@ -99,7 +102,9 @@ function addInstance(
     status: 'available',
     engine: spec.cluster === undefined ? 'postgres' : 'aurora-postgresql',
     engineVersion: spec.engineVersion ?? engineVersion,
-    endpoint: nameOf(spec.endpoint, `${identifier}.local.${region}.rds.amazonaws.com`, server?.port),
+    endpoint: spec.endpoint
+      ? nameOf(spec.endpoint, '')
+      : paperName(identifier, region, server?.port ?? defaultPort),
     multiAz: spec.multiAz ?? false,
     backupRetentionDays: spec.backupRetentionDays ?? 7,
     parameterGroup: { name: 'default.postgres18', status: 'in-sync' },
@@ -117,8 +122,9 @@ function addInstance(
   }
   world.instances.set(arn, instance, 0)
   if (!server) return
-  const proxy = proxyAt(spec.endpoint)
-  world.hosts.set(arn, { server, proxy, made: false, up: true, frozen: false })
+  world.hosts.set(arn, { server, made: false, up: true, frozen: false })
+  const { endpoint, controller } = spec
+  if (endpoint) world.ways.set(arn, openWays({ endpoint, ...(controller ? { controller } : {}) }))
 }
 
 function addCluster(
@@ -191,8 +197,10 @@ function groupsOf(world: World, ids: readonly string[] | undefined) {
   return activeGroups(groups)
 }
 
-function nameOf(spec: EndpointSpec | undefined, otherwise: string, port = 5432): EndpointName {
-  return spec ? { address: spec.name ?? spec.address, port: spec.port } : { address: otherwise, port }
+function nameOf(spec: EndpointSpec | undefined, otherwise: string): EndpointName {
+  return spec
+    ? { address: spec.name ?? spec.address, port: spec.port }
+    : { address: otherwise, port: defaultPort }
 }
 
 function proxyAt(spec: EndpointSpec | undefined): EndpointProxy | null {

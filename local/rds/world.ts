@@ -9,22 +9,36 @@ import {
   arnOf,
   type DbCluster,
   type DbInstance,
+  type EndpointName,
   type GlobalCluster,
   type GroupMembership,
+  nameOfArn,
   regionOfArn,
 } from './model.ts'
-import type { EndpointProxy, Route, Target } from './proxy.ts'
+import { EndpointProxy, type Route, type Target } from './proxy.ts'
 import type { Workshop } from './servers.ts'
 
 /** Where an instance really lives. An instance without a host is paper only: for fleets that nobody connects to. */
 export interface Host {
   readonly server: PostgresServer
-  readonly proxy: EndpointProxy | null
   /** By the control plane, which ends it too. */
   readonly made: boolean
   /** False: the control plane knows that nothing listens there. */
   up: boolean
   frozen: boolean
+}
+
+/**
+ * How an identifier is reached. Both ways belong to it and not to what stands behind it: who is created or renamed to an
+ * identifier that was used before takes them over, as the name of an RDS endpoint is made from the identifier.
+ */
+export interface Ways {
+  /** What the API shows. */
+  readonly name: EndpointName
+  /** Subject to the security groups. */
+  readonly client: EndpointProxy | null
+  /** Understudy's own: every group lets it in, the closed one too. */
+  readonly controller: EndpointProxy | null
 }
 
 export interface ClusterHost {
@@ -34,9 +48,11 @@ export interface ClusterHost {
   leadsTo: string | null
 }
 
+/** For a new instance, and for an identifier that is used for the first time, which needs no server of its own. */
 export interface NewPlace {
   readonly server: Target
   readonly endpoint: Target & { readonly name?: string }
+  readonly controller?: Target
 }
 export type Allocator = (instance: {
   readonly identifier: string
@@ -62,6 +78,8 @@ export class World {
   readonly clusters = new History<DbCluster>()
   readonly globals = new History<GlobalCluster>()
   readonly hosts = new Map<string, Host>()
+  /** By the ARN of an instance that there is, or was. */
+  readonly ways = new Map<string, Ways>()
   readonly clusterHosts = new Map<string, ClusterHost>()
   /** By the ARN of the global cluster: its writer endpoint, and the cluster that it leads to. */
   readonly globalHosts = new Map<string, { readonly proxy: EndpointProxy | null; leadsTo: string }>()
@@ -140,6 +158,52 @@ export class World {
     return next
   }
 
+  /** Wherever it is by now: a name may have changed since. */
+  byResourceId(resourceId: string): DbInstance | undefined {
+    return this.instances.all().find((instance) => instance.resourceId === resourceId)
+  }
+
+  isTaken(arn: string): boolean {
+    const becomes = ({ region, pending }: DbInstance) =>
+      pending.identifier !== undefined &&
+      arn === arnOf('db', region, this.options.accountId, pending.identifier)
+    return this.instances.get(arn) !== undefined || this.instances.all().some(becomes)
+  }
+
+  /** The same instance on the same server under another name, by which everything refers to it. Its new ARN. */
+  async rename(arn: string, identifier: string): Promise<string> {
+    const { region } = this.instance(arn)
+    const next = arnOf('db', region, this.options.accountId, identifier)
+    const host = this.hosts.get(arn)
+    const ways = host ? await this.waysTo(next) : null
+    const before = this.instance(arn)
+    const endpoint = ways?.name ?? (before.endpoint && paperName(identifier, region, before.endpoint.port))
+    this.instances.set(arn, null)
+    this.instances.set(next, { ...before, identifier, arn: next, endpoint })
+    if (host) {
+      this.hosts.delete(arn)
+      this.hosts.set(next, host)
+    }
+    for (const other of this.instances.all()) {
+      if (other.source === arn) this.update(other.arn, { source: next })
+      if (other.replicas.includes(arn)) {
+        const replicas = other.replicas.map((replica) => (replica === arn ? next : replica))
+        this.update(other.arn, { replicas })
+      }
+    }
+    await this.refreshRoutes()
+    return next
+  }
+
+  async waysTo(arn: string): Promise<Ways> {
+    const known = this.ways.get(arn)
+    if (known) return known
+    const place = await this.options.allocate({ identifier: nameOfArn(arn), region: regionOfArn(arn) })
+    const ways = openWays(place)
+    this.ways.set(arn, ways)
+    return ways
+  }
+
   instance(arn: string): DbInstance {
     const found = this.instances.get(arn)
     if (!found) throw new Error(`no instance ${arn}`)
@@ -196,9 +260,10 @@ export class World {
 
   /** Brings every endpoint in line with groups, servers and roles. */
   async refreshRoutes(): Promise<void> {
-    for (const [arn, host] of this.hosts) {
+    for (const [arn, { client, controller }] of this.ways) {
       const instance = this.instances.get(arn)
-      if (instance) await host.proxy?.setRoute(this.#route(this.#groupsOf(instance), arn))
+      await client?.setRoute(instance ? this.#route(this.#groupsOf(instance), arn) : { kind: 'refuse' })
+      await controller?.setRoute(this.#routeTo(arn))
     }
     for (const [arn, host] of this.clusterHosts) {
       const { groups } = this.cluster(arn)
@@ -212,12 +277,15 @@ export class World {
   }
 
   /** Clients find it dead from now on; `act` makes it so. */
-  async takeDown(arn: string, act: (host: Host) => Promise<void>): Promise<void> {
+  async takeDown(
+    arn: string,
+    act: (host: Host, log: (line: string) => void) => Promise<void>,
+  ): Promise<void> {
     const host = this.hosts.get(arn)
     if (!host) return
     host.up = false
     await this.refreshRoutes()
-    await act(host)
+    await act(host, this.options.log)
     host.frozen = false
   }
 
@@ -245,15 +313,37 @@ export class World {
   }
 
   #route(groups: readonly GroupMembership[], arn: string | null): Route {
-    if (!this.isOpen(groups)) return { kind: 'silent' }
+    return this.isOpen(groups) ? this.#routeTo(arn) : { kind: 'silent' }
+  }
+
+  #routeTo(arn: string | null): Route {
     const host = arn === null ? undefined : this.hosts.get(arn)
     if (!host?.up) return { kind: 'refuse' }
     return { kind: 'forward', to: host.server }
   }
 }
 
+export function openWays(place: Pick<NewPlace, 'endpoint' | 'controller'>): Ways {
+  const { endpoint, controller } = place
+  return {
+    name: { address: endpoint.name ?? endpoint.address, port: endpoint.port },
+    client: new EndpointProxy(endpoint),
+    controller: controller ? new EndpointProxy(controller) : null,
+  }
+}
+
+/** Of an instance that nobody connects to. */
+export function paperName(identifier: string, region: string, port: number): EndpointName {
+  return { address: `${identifier}.local.${region}.rds.amazonaws.com`, port }
+}
+
 /** Ends a server as an orderly shutdown does; one that does not react is cut off. */
-export async function shutDown(host: Host): Promise<void> {
-  if (host.frozen) return await host.server.kill()
-  await host.server.stop('fast').catch(() => host.server.kill())
+export async function shutDown({ frozen, server }: Host, log: (line: string) => void): Promise<void> {
+  if (frozen) return await server.kill()
+  try {
+    await server.stop('fast')
+  } catch (error) {
+    log(`rds: ${(error as Error).message}; killed`)
+    await server.kill()
+  }
 }

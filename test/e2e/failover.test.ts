@@ -52,7 +52,7 @@ async function expectRedundant(): Promise<void> {
 describe('faults', () => {
   test('F09 F26 F46 F83 F87 kill: fails over without loss, moves the name, brings the old primary back', async () => {
     const before = state()
-    const result = await drill(embedded, { fault: 'kill', fence: 'quorum' })
+    const result = await drill(embedded, { fault: 'kill' })
     expectSafe(result)
     expect(result).toMatchObject({ failedOver: true, term: before.term + 1 })
     await expectRedundant()
@@ -60,14 +60,14 @@ describe('faults', () => {
 
   test('F19 F20 H15 S12 restart: the session was told, so nothing is failed over', async () => {
     const before = state()
-    const result = await drill(embedded, { fault: 'restart', fence: 'quorum' })
+    const result = await drill(embedded, { fault: 'restart' })
     expectSafe(result)
     expect(result).toMatchObject({ failedOver: false, primary: before.primary, term: before.term })
   })
 
   test('F08 F26 H14 freeze: what the thawed server acknowledges is not lost, and it is fenced while it answers', async () => {
     const before = state()
-    const result = await drill(embedded, { fault: 'freeze', fence: 'quorum' })
+    const result = await drill(embedded, { fault: 'freeze' })
     expectSafe(result)
     expect(result).toMatchObject({ failedOver: true, term: before.term + 1 })
     await expectRedundant()
@@ -144,7 +144,7 @@ describe('what dies half-way', () => {
     kill('fence', 'before')
     kill('promote', 'after')
     kill('repoint', 'after')
-    const result = await drill(embedded, { fault: 'kill', fence: 'quorum' })
+    const result = await drill(embedded, { fault: 'kill' })
     expectSafe(result)
     expect(result).toMatchObject({ failedOver: true, term: before.term + 1 })
     await expectRedundant()
@@ -166,7 +166,7 @@ describe('what dies half-way', () => {
             await delay(200)
           }
         })
-      const result = await drill(embedded, { fault: 'kill', fence: 'quorum' })
+      const result = await drill(embedded, { fault: 'kill' })
       await stopping
       expectSafe(result)
       expect(result.failedOver).toBe(true)
