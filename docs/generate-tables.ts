@@ -3,9 +3,15 @@
  * rewrites the file; a test fails when it is stale.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { assessRows } from '../functions/core/assess.ts'
+import { assessElectionRows, assessRows } from '../functions/core/assess.ts'
 import { judgeRows } from '../functions/core/confirm.ts'
 import { conditions } from '../functions/core/issues.ts'
+import { managedConfirmRows } from '../functions/core/managedConfirm.ts'
+import { managedFenceRows } from '../functions/core/managedFence.ts'
+import { managedPromoteRows } from '../functions/core/managedPromote.ts'
+import { managedRankRows } from '../functions/core/managedRank.ts'
+import { managedSettleRows } from '../functions/core/managedSettleRows.ts'
+import { globalRows, nativeRows } from '../functions/core/native.ts'
 import { rankRows } from '../functions/core/rank.ts'
 import { settleRows } from '../functions/core/settle.ts'
 
@@ -36,7 +42,11 @@ export const claimRows: readonly DescribedRow[] = [
     when: 'another operation is under way; a manual failover may take over one that is confirming',
     does: 'refuse',
   },
-  { id: 'L7', when: 'assess asks inside the cooldown, and the next term is not approved', does: 'refuse' },
+  {
+    id: 'L7',
+    when: 'assess asks inside the cooldown, the next term is not approved, and it is no election to follow (E1)',
+    does: 'refuse',
+  },
   { id: 'L8', when: 'a resume, and version and beat stood still', does: 'claim' },
   { id: 'L9', when: 'nothing of the above', does: 'claim' },
   {
@@ -103,11 +113,39 @@ export function renderTables(): string {
     )
   return [
     section('A: assess, what is done about a cluster', 'functions/core/decisions.ts', listed(assessRows)),
+    section(
+      'E: assess, of engines that elect by themselves: looked at before A',
+      'functions/core/decisions.ts',
+      listed(assessElectionRows),
+    ),
     section('L: claim, who may begin', 'functions/core/claim.ts', described(claimRows)),
     section('C: confirm, is the primary dead', 'functions/core/confirm.ts', listed(judgeRows)),
     section('R: promote, which node, and what that loses', 'functions/core/rank.ts', listed(rankRows)),
     section('D: repoint, what to do about the name', 'functions/core/endpoint.ts', described(endpointRows)),
     section('T: settle, what is left to do', 'functions/core/settle.ts', described(settleRows)),
+    section(
+      'V: rds, what RDS says of the primary before the judge is asked',
+      'functions/core/managedConfirm.ts',
+      listed(managedConfirmRows),
+    ),
+    section(
+      'X: rds, the network fence of one node',
+      'functions/core/managedFence.ts',
+      listed(managedFenceRows),
+    ),
+    section(
+      'P: rds, which replica is promoted, and what that loses',
+      'functions/core/managedRank.ts',
+      listed(managedRankRows),
+    ),
+    section('M: rds, is the promotion done', 'functions/core/managedPromote.ts', listed(managedPromoteRows)),
+    section('B: rds, what is left to do', 'functions/core/managedSettleRows.ts', listed(managedSettleRows)),
+    section(
+      'N: aurora, what to do next (confirm, fence, promote, resume)',
+      'functions/core/native.ts',
+      listed(nativeRows),
+    ),
+    section('G: aurora-global, the same', 'functions/core/native.ts', listed(globalRows)),
     section(
       'Issues',
       'functions/core/issues.ts',
