@@ -286,6 +286,8 @@ export interface Rds {
     source: { type: 'db-instance' | 'db-cluster'; identifier: string },
   ): Promise<readonly DbEvent[]>
   act(region: string, act: RdsAct): Promise<RdsOutcome>
+  /** Names of the metrics that alarms watch, by DB instance identifier; null: CloudWatch gave no answer. Never throws. */
+  alarms(region: string): Promise<ReadonlyMap<string, readonly string[]> | null>
   /**
    * Last sample of how far it is behind, and its age; null: none in the last ten minutes, which means unknown, not zero.
    * Of a DB instance `ReplicaLag`; with `fromRegion` (that of the writer) of a secondary cluster `AuroraGlobalDBRPOLag`.

@@ -198,6 +198,11 @@ const observesDatabases: Grant = (grants) => [
   ])(grants),
 ]
 
+/** To say which alarms the new primary lacks; alarms of other things are read along and left alone. */
+const readsAlarms = onlyFor(['rds'], () => [
+  { sid: 'ReadAlarms', actions: ['cloudwatch:DescribeAlarms'], resources: ['*'] },
+])
+
 /** For people, and for the choice of a target. Metrics have no resource (service authorization reference, CloudWatch). */
 const readsLag = onlyFor(['rds', 'aurora', 'aurora-global'], () => [
   { sid: 'ReadLag', actions: ['cloudwatch:GetMetricStatistics'], resources: ['*'] },
@@ -412,6 +417,7 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
   settle: [
     ...step,
     observesInstances,
+    readsAlarms,
     stopsInstances,
     startsInstances,
     commandsHosts,

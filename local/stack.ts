@@ -229,9 +229,10 @@ function hostServices(
   return { ec2, ssm }
 }
 
-/** CloudWatch, which has no sample of anything: what is missing is unknown, and no instance's lag is measured here. */
+/** CloudWatch without samples and alarms: what is missing is unknown, and no instance's lag is measured here. */
 const cloudWatch = 'GraniteServiceVersion20100801'
 const withoutSamples = (operation: string) => {
+  if (operation === 'DescribeAlarms') return { MetricAlarms: [] }
   if (operation !== 'GetMetricStatistics') throw unknownOperation(operation)
   return { Label: '', Datapoints: [] }
 }

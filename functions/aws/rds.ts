@@ -1,6 +1,7 @@
 /** RDS and Aurora through their control plane. */
 import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch'
 import type { Clock, Logger, Rds } from '../ports.ts'
+import { readAlarms } from './alarms.ts'
 import { readLag } from './lag.ts'
 import { carryOut } from './rdsActs.ts'
 import { type RdsClientOf, RdsReads } from './rdsReads.ts'
@@ -24,6 +25,14 @@ export function createRds({ client, actingClient, cloudwatch, clock, logger }: R
     global: (region, identifier) => reads.global(region, identifier),
     events: (region, source) => reads.events(region, source),
     act: (region, act) => carryOut({ client: actingClient, reads }, region, act),
+    alarms: async (region) => {
+      try {
+        return await readAlarms(await cloudwatch(region))
+      } catch (error) {
+        logger?.warn('the alarms were not read', { region, error: String(error) })
+        return null
+      }
+    },
     // A sample only ever adds to what is known: a failover does not wait for CloudWatch, and goes on without it.
     lag: async (region, identifier, fromRegion) => {
       try {

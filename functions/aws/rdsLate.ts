@@ -14,6 +14,7 @@ export function rdsLate(options: RdsOptions): Rds {
     global: async (...args) => (await rds()).global(...args),
     events: async (...args) => (await rds()).events(...args),
     act: async (...args) => (await rds()).act(...args),
+    alarms: async (...args) => (await rds()).alarms(...args),
     lag: async (...args) => (await rds()).lag(...args),
   }
 }

@@ -41,6 +41,8 @@ export interface ManagedSettleInput {
   readonly provider: Provider
   /** An approval of the term is in force. */
   readonly approved: boolean
+  /** Metrics that alarms watch, by DB instance identifier; null: they could not be read, or nobody asks. */
+  readonly alarms: ReadonlyMap<string, readonly string[]> | null
 }
 
 export type ManagedTask = { readonly row: string; readonly reason: string } & (
@@ -359,16 +361,28 @@ function settingsFindings(input: ManagedSettleInput): Finding[] {
   if (!instances || now === null) return state.findings.filter((each) => each.key === key)
   const before = byResource(instances, old.resourceId)
   if (before === null) return []
-  const differences = settingsDiffer(before, now)
+  const differences = [...settingsDiffer(before, now), ...alarmsMissing(input, old.node)]
   if (differences.length === 0) return []
   return [
     {
       key,
       severity: 'warning',
       message: `${state.primary} is not set up as the primary before it (${old.node}): ${differences.join('; ')}`,
-      todo: 'Modify the new primary, or accept it by deleting the old one. Alarms on the old instance have to be moved by hand.',
+      todo: 'Modify the new primary and make its alarms, or accept it by deleting the old one.',
     },
   ]
+}
+
+/** Alarms watch an identifier, and do not come over to the new primary: what watched the old one and nothing watches now. */
+function alarmsMissing({ cluster, state, alarms }: ManagedSettleInput, oldNode: NodeId): string[] {
+  const metricsOf = (id: NodeId) => {
+    const identifier = cluster.nodes.find((node) => node.id === id)?.instanceId ?? ''
+    return alarms?.get(identifier) ?? []
+  }
+  if (alarms === null || oldNode === state.primary) return []
+  const present = metricsOf(state.primary)
+  const missing = metricsOf(oldNode).filter((metric) => !present.includes(metric))
+  return missing.length === 0 ? [] : [`no alarm watches its ${missing.join(', ')}`]
 }
 
 export function settingsDiffer(before: ProviderInstance, now: ProviderInstance): string[] {

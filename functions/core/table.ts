@@ -28,6 +28,8 @@ export function fill(template: string, facts: Readonly<Record<string, unknown>>)
 
 function text(value: unknown): string {
   if (value === null || value === undefined || value === '') return 'unknown'
+  // People read whole numbers; an age or a wait is never said shorter than it is.
+  if (typeof value === 'number') return String(Math.ceil(value))
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(text).join(', ')
   return String(value)
 }

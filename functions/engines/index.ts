@@ -1,4 +1,5 @@
 /** The engine of a cluster, with the passwords and authorities that its configuration calls for. */
+import { electsNatively } from '../core/engine.ts'
 import type { ClusterConfig } from '../core/types.ts'
 import type { Clock, Engine } from '../ports.ts'
 import { createMysqlEngine } from './mysql/index.ts'
@@ -26,5 +27,15 @@ export function createEngines(options: EnginesOptions): { of(cluster: ClusterCon
   }
   const postgres = createPostgresEngine(common)
   const mysql = createMysqlEngine(common)
-  return { of: (cluster) => ((cluster.managed?.family ?? 'postgres') === 'postgres' ? postgres : mysql) }
+  const speaking = ({ managed }: ClusterConfig) =>
+    (managed?.family ?? 'postgres') === 'postgres' ? postgres : mysql
+  return {
+    of: (cluster) => (electsNatively(cluster) ? watchOnly(speaking(cluster)) : speaking(cluster)),
+  }
+}
+
+/** Who elects by itself is looked at; whatever is to be done goes through the provider's API. */
+function watchOnly({ probe, openSession }: Engine): Engine {
+  const message = 'Aurora elects by itself: nothing is done to it by SQL'
+  return { probe, openSession, act: async () => ({ outcome: 'refused', message }) }
 }

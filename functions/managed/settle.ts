@@ -63,7 +63,17 @@ async function look(context: StepContext, operation: Operation) {
     seen: seenBy(context, looks),
     provider,
     approved: approval !== null,
+    alarms: await alarmsOf(context, operation),
   })
+}
+
+/** Read only while there is a former primary to compare with. They only inform: a pass does not fail for them. */
+async function alarmsOf(context: StepContext, { state, ports }: Operation) {
+  if (!state.replaced.some((each) => each.was === 'primary')) return null
+  const regions = [...new Set(context.cluster.nodes.map((node) => node.region))]
+  const read = await Promise.all(regions.map((region) => ports.rds.alarms(region)))
+  if (read.includes(null)) return null
+  return new Map(read.flatMap((alarms) => [...(alarms ?? [])]))
 }
 
 /** What a service refused or did not answer holds back one task, not the others. */

@@ -69,18 +69,37 @@ export function signal(pid: number, name: NodeJS.Signals): void {
  * left, since some outlive the postmaster's exit by milliseconds. Throws when one survives `deadlineMs`.
  */
 export async function killProcesses(dataDirectory: string, deadlineMs = 10_000): Promise<void> {
-  const postmaster = postmasterPid(dataDirectory)
-  if (postmaster !== undefined && processesOf(dataDirectory).includes(postmaster))
-    signal(postmaster, 'SIGSTOP')
+  const named = postmasterPid(dataDirectory)
+  // The file of a dead server may name a number that somebody else has by now.
+  const postmaster = processesOf(dataDirectory).find((pid) => pid === named)
+  if (postmaster !== undefined) signal(postmaster, 'SIGSTOP')
   const until = performance.now() + deadlineMs
   for (;;) {
     const left = processesOf(dataDirectory)
-    if (left.length === 0) return
+    if (left.length === 0) return untilReaped(postmaster)
     if (performance.now() > until)
       throw new Error(`processes ${left.join(', ')} of ${dataDirectory} survive SIGKILL`)
     for (const pid of left) if (pid !== postmaster) signal(pid, 'SIGKILL')
     if (postmaster !== undefined && left.includes(postmaster)) signal(postmaster, 'SIGKILL')
     await sleep(1)
+  }
+}
+
+/**
+ * A server that is started at once finds its predecessor's `postmaster.pid`, and refuses to run while a process with that
+ * number exists, a zombie included. Whoever is its parent reaps it; nobody can make it do so.
+ */
+async function untilReaped(postmaster: number | undefined): Promise<void> {
+  const until = performance.now() + 5_000
+  while (postmaster !== undefined && exists(postmaster) && performance.now() < until) await sleep(1)
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

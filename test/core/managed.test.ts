@@ -425,6 +425,7 @@ describe('settle', () => {
       },
       provider: new Map([[region, views]]),
       approved: false,
+      alarms: null,
       ...changes,
     })
   const tasks = (work: ReturnType<typeof ask>) =>
@@ -560,6 +561,34 @@ describe('settle', () => {
     const found = work.findings.filter((each) => each.key === 'settings-differ:b')
     const silent = new Map([[region, null]])
     expect(ask([], { provider: silent, state: settled({ findings: found }) }).findings).toEqual(found)
+  })
+
+  test('alarms that watched the old primary and nothing watches now are a finding', () => {
+    const replaced = [view('a', shut), primary, view('c')]
+    const found = (alarms: ReadonlyMap<string, readonly string[]> | null) =>
+      ask(replaced, { alarms }).findings.filter((each) => each.key === 'settings-differ:b')
+    const [a, b] = rds.nodes.map((node) => node.instanceId)
+    const watched = ['CPUUtilization', 'FreeStorageSpace']
+    expect(found(new Map([[a ?? '', watched]]))).toMatchObject([
+      { message: expect.stringContaining('no alarm watches its CPUUtilization, FreeStorageSpace') },
+    ])
+    expect(
+      found(
+        new Map([
+          [a ?? '', watched],
+          [b ?? '', ['FreeStorageSpace', 'CPUUtilization']],
+        ]),
+      ),
+    ).toEqual([])
+    expect(
+      found(
+        new Map([
+          [a ?? '', watched],
+          [b ?? '', ['CPUUtilization']],
+        ]),
+      ),
+    ).toMatchObject([{ message: expect.stringContaining('no alarm watches its FreeStorageSpace') }])
+    expect(found(null)).toEqual([])
   })
 
   test('the primary alone in its closed group is the loudest finding', () => {

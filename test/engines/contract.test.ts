@@ -1,5 +1,5 @@
 import { engineContract } from './contract.ts'
-import { modelSubject, mysqlSubject, postgresSubject, rdsSubject } from './contractSubjects.ts'
+import { auroraSubject, modelSubject, mysqlSubject, postgresSubject, rdsSubject } from './contractSubjects.ts'
 
 engineContract(
   'postgres, on servers of our own',
@@ -15,6 +15,11 @@ engineContract(
   'postgres, on instances of RDS',
   { elects: false, endsSessions: true, positions: true, sessions: true },
   rdsSubject,
+)
+engineContract(
+  'postgres, asked as a member of Aurora',
+  { elects: false, endsSessions: false, positions: false, sessions: true },
+  auroraSubject,
 )
 engineContract(
   'mysql, on a stand-in for instances of RDS',

@@ -5,6 +5,7 @@ import { type Connection, type ConnectionOptions, createConnection } from 'mysql
 import { Client } from 'pg'
 import { parseConfig } from '../../functions/config.ts'
 import type { ClusterConfig, NodeConfig } from '../../functions/core/types.ts'
+import { createEngines } from '../../functions/engines/index.ts'
 import { createMysqlEngine } from '../../functions/engines/mysql/index.ts'
 import { type PostgresServer, pickPort } from '../../local/postgres/index.ts'
 import { example } from '../config-samples.ts'
@@ -118,6 +119,16 @@ export async function modelSubject(): Promise<Subject> {
 
 /** What RDS lets a customer have: no superuser. See docs/engines.md for the same roles on AWS. */
 const roles = { observer: 'rds_observer', operator: 'rds_operator', app: 'app' } as const
+
+/** As a member of Aurora is asked: less, since Aurora has neither receivers nor positions (docs/engines.md). */
+export async function auroraSubject(): Promise<Subject> {
+  const subject = await rdsSubject()
+  const aurora = (config: ClusterConfig): ClusterConfig => ({ ...config, engine: 'aurora' })
+  const { promote: _rdsOnly, stranger: unknown, ...rest } = subject
+  const config = aurora(subject.config)
+  const engines = createEngines({ clock, password: async () => '' })
+  return { ...rest, engine: engines.of(config), config, stranger: unknown && aurora(unknown) }
+}
 
 /** The same engine on instances of the local RDS: the functions inside the closed group, clients at the endpoint. */
 export async function rdsSubject(): Promise<Subject> {

@@ -292,6 +292,7 @@ export class NativeWorld extends World {
         read('events', region, () =>
           this.events.filter((each) => each.type === source.type && each.source === source.identifier),
         ),
+      alarms: async () => null,
       lag: (region, id) => read('lag', region, () => this.lags[id.replace('orders-', '')] ?? null),
       act: (region, act) => this.rdsAct(by, region, act),
     }

@@ -79,6 +79,8 @@ export class ModelRds {
   readonly events: (DbEvent & { readonly identifier: string })[] = []
   readonly down = new Set<string>()
   readonly delays = { ...delays }
+  /** What alarms watch, by identifier. */
+  readonly alarms = new Map<string, readonly string[]>()
   readonly lags = new Map<string, { lagMs: number; ageMs: number }>()
   private readonly time: VirtualTime
   private ids = 0

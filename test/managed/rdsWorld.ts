@@ -134,6 +134,7 @@ export class RdsWorld extends World {
           this.plane.events.filter((each) => each.identifier === identifier).slice(0, 20),
         ),
       act: (region, act) => this.rdsAct(by, region, act),
+      alarms: (region) => this.read(by, 'alarms', region, () => this.plane.alarms).catch(() => null),
       lag: (region, instance) => this.read(by, 'lag', region, () => this.plane.lags.get(instance) ?? null),
     }
   }

@@ -264,7 +264,7 @@ export class World {
     const none = (): never => {
       throw new Error('no cluster of this world is run by the provider')
     }
-    return { instances: none, clusters: none, global: none, events: none, act: none, lag: none }
+    return { instances: none, clusters: none, global: none, events: none, act: none, alarms: none, lag: none }
   }
 
   protected store(by: Invocation): Ports['store'] {
