@@ -5,6 +5,7 @@
  * Every call ends within the time-out it is given or its adapter's own, and says one of: done, refused (it certainly
  * had no effect), unknown (it may have had one). An exception from a port is a bug or an outage, and counts as unknown.
  */
+import type { ProviderInstance } from './core/managedView.ts'
 import type {
   Approval,
   ClusterConfig,
@@ -175,30 +176,11 @@ export interface Fence {
 }
 
 /** A DB instance as `DescribeDBInstances` gives it. Unknown statuses are kept as they are: new ones come. */
-export interface DbInstanceView {
-  readonly identifier: string
-  /** `DbiResourceId`: no other instance ever has it, whatever its identifier. */
-  readonly resourceId: string
-  readonly region: string
-  readonly status: string
+export interface DbInstanceView extends ProviderInstance {
   readonly engine: string
   readonly engineVersion: string
-  readonly address: string | null
-  readonly port: number | null
   readonly availabilityZone: string | null
-  readonly multiAz: boolean
   readonly clusterIdentifier: string | null
-  /** Identifier and Region of what it replicates from (an ARN in other Regions is taken apart); null: no replica. */
-  readonly source: { readonly identifier: string; readonly region: string } | null
-  /** Identifiers; ARNs of replicas in other Regions as they are. */
-  readonly replicas: readonly string[]
-  readonly groups: readonly { readonly id: string; readonly status: string }[]
-  readonly parameterGroups: readonly string[]
-  readonly backupRetentionDays: number
-  /** `StatusInfos` of type "read replication"; null: none. */
-  readonly replication: { readonly status: string; readonly normal: boolean } | null
-  readonly instanceClass: string | null
-  readonly pendingGroups: boolean
 }
 
 export interface DbClusterView {

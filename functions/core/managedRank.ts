@@ -3,7 +3,8 @@
  * behind its fence by now, so nothing is added to what a replica can still receive, and the furthest of them is chosen.
  */
 import { byResource, type Provider, type ProviderInstance, replicatesFrom, waitedMs } from './managedView.ts'
-import { fill, firstMatch, listRows, type Row } from './table.ts'
+import { choiceOf } from './rank.ts'
+import { firstMatch, listRows, type Row } from './table.ts'
 import type { Approval, ClusterConfig, ClusterState, LossEstimate, NodeId, Plan, ProbeRow } from './types.ts'
 
 export interface ManagedRankInput {
@@ -351,19 +352,7 @@ function toRanking(
   order: readonly NodeId[],
 ): ManagedRanking {
   const row = firstMatch(rows, facts)
-  const reason = fill(row.reason, facts)
-  const target = row.does === 'promote' ? facts.candidate : null
-  const passedOver: Record<NodeId, string> = Object.fromEntries(ineligible)
-  for (const id of order) {
-    if (id !== target) passedOver[id] = target === null ? reason : `${target} is further or preferred`
-  }
-  if (target !== null) delete passedOver[target]
-  const provable = row.loss === 'unknown' && facts.caughtUpAgeMs !== null ? 'bounded' : row.loss
-  const fresh: LossEstimate = {
-    provable: target === null ? 'unknown' : provable,
-    boundMs: target === null ? null : row.loss === 'none' ? 0 : facts.caughtUpAgeMs,
-    reason,
-  }
+  const { reason, target, passedOver, loss: fresh } = choiceOf(row, facts, { ineligible, order })
   return {
     target,
     candidate: facts.candidate,

@@ -3,20 +3,25 @@
  * has; its identifier can be given to another instance at any time (H02).
  */
 
-/** The part of `DbInstanceView` (ports.ts) that decisions rest on. */
+/** What decisions rest on of an instance; `DbInstanceView` (ports.ts) has the rest. */
 export interface ProviderInstance {
   readonly identifier: string
+  /** `DbiResourceId`: no other instance ever has it, whatever its identifier. */
   readonly resourceId: string
   readonly region: string
+  /** Unknown ones are kept as they are: new ones come. */
   readonly status: string
   readonly address: string | null
   readonly port: number | null
   readonly multiAz: boolean
+  /** Identifier and Region of what it replicates from (an ARN in other Regions is taken apart); null: no replica. */
   readonly source: { readonly identifier: string; readonly region: string } | null
+  /** Identifiers; ARNs of replicas in other Regions as they are. */
   readonly replicas: readonly string[]
   readonly groups: readonly { readonly id: string; readonly status: string }[]
   readonly parameterGroups: readonly string[]
   readonly backupRetentionDays: number
+  /** `StatusInfos` of type "read replication"; null: none. */
   readonly replication: { readonly status: string; readonly normal: boolean } | null
   readonly instanceClass: string | null
   readonly pendingGroups: boolean

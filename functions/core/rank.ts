@@ -205,6 +205,28 @@ export function rank(input: RankInput): Ranking {
   return toRanking(facts, plan, ineligible, order)
 }
 
+/** What every table of candidates says in the end: who, why nobody else, and what that loses. */
+export function choiceOf(
+  row: { readonly does: string; readonly reason: string; readonly loss: LossEstimate['provable'] },
+  facts: { readonly candidate: NodeId | null; readonly caughtUpAgeMs: number | null },
+  others: { readonly ineligible: ReadonlyMap<NodeId, string>; readonly order: readonly NodeId[] },
+): { reason: string; target: NodeId | null; passedOver: Record<NodeId, string>; loss: LossEstimate } {
+  const reason = fill(row.reason, facts)
+  const target = row.does === 'promote' ? facts.candidate : null
+  const passedOver: Record<NodeId, string> = Object.fromEntries(others.ineligible)
+  for (const id of others.order) {
+    if (id !== target) passedOver[id] = target === null ? reason : `${target} is further or preferred`
+  }
+  if (target !== null) delete passedOver[target]
+  const provable = row.loss === 'unknown' && facts.caughtUpAgeMs !== null ? 'bounded' : row.loss
+  const loss: LossEstimate = {
+    provable: target === null ? 'unknown' : provable,
+    boundMs: target === null ? null : row.loss === 'none' ? 0 : facts.caughtUpAgeMs,
+    reason,
+  }
+  return { reason, target, passedOver, loss }
+}
+
 function toRanking(
   facts: RankFacts,
   plan: Plan,
@@ -212,19 +234,7 @@ function toRanking(
   order: readonly NodeId[],
 ): Ranking {
   const row = firstMatch(rows, facts)
-  const reason = fill(row.reason, facts)
-  const target = row.does === 'promote' ? facts.candidate : null
-  const passedOver: Record<NodeId, string> = Object.fromEntries(ineligible)
-  for (const id of order) {
-    if (id !== target) passedOver[id] = target === null ? reason : `${target} is further or preferred`
-  }
-  if (target !== null) delete passedOver[target]
-  const provable = row.loss === 'unknown' && facts.caughtUpAgeMs !== null ? 'bounded' : row.loss
-  const fresh: LossEstimate = {
-    provable: target === null ? 'unknown' : provable,
-    boundMs: target === null ? null : row.loss === 'none' ? 0 : facts.caughtUpAgeMs,
-    reason,
-  }
+  const { reason, target, passedOver, loss: fresh } = choiceOf(row, facts, { ineligible, order })
   const loss = row.id === 'R1' ? (plan.loss ?? { provable: 'unknown', boundMs: null, reason }) : fresh
   return {
     target,

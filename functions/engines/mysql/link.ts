@@ -6,8 +6,9 @@ import { Socket } from 'node:net'
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2'
 import type { ClusterConfig, NodeConfig } from '../../core/types.ts'
 import type { Clock } from '../../ports.ts'
+import { bounded } from '../bounded.ts'
 import { endpointOf } from '../passwords.ts'
-import { type Stage, TimedOut } from '../postgres/errors.ts'
+import type { Stage } from '../postgres/errors.ts'
 import type { PasswordOf } from '../postgres/link.ts'
 import type { Authorities } from '../tls.ts'
 import { sqlStateOf, toldCode } from './errors.ts'
@@ -115,23 +116,7 @@ export class Link {
   }
 
   async #bounded<T>(work: Promise<T>, timeoutMs: number, stage: () => Stage): Promise<T> {
-    const began = this.#clock.monotonicMs()
-    let timer: NodeJS.Timeout | undefined
-    const expired = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => {
-          this.destroy()
-          reject(new TimedOut(stage(), this.#clock.monotonicMs() - began))
-        },
-        Math.max(0, timeoutMs),
-      )
-    })
-    work.catch(() => {}) // what loses the race is never unhandled
-    try {
-      return await Promise.race([work, expired])
-    } finally {
-      clearTimeout(timer)
-    }
+    return await bounded(work, { clock: this.#clock, timeoutMs, stage, giveUp: () => this.destroy() })
   }
 }
 

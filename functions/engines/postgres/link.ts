@@ -6,8 +6,9 @@ import { Socket } from 'node:net'
 import { Client, type ClientConfig, type DatabaseError, type QueryResultRow } from 'pg'
 import type { ClusterConfig, NodeConfig } from '../../core/types.ts'
 import type { Clock } from '../../ports.ts'
+import { bounded } from '../bounded.ts'
 import { type Authorities, tlsOf } from '../tls.ts'
-import { type Stage, TimedOut, toldCodes } from './errors.ts'
+import { type Stage, toldCodes } from './errors.ts'
 
 export type PasswordOf = (
   cluster: ClusterConfig,
@@ -117,23 +118,7 @@ export class Link {
   }
 
   async #bounded<T>(work: Promise<T>, timeoutMs: number, stage: () => Stage): Promise<T> {
-    const began = this.#clock.monotonicMs()
-    let timer: NodeJS.Timeout | undefined
-    const expired = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => {
-          this.destroy()
-          reject(new TimedOut(stage(), this.#clock.monotonicMs() - began))
-        },
-        Math.max(0, timeoutMs),
-      )
-    })
-    work.catch(() => {}) // what loses the race is never unhandled
-    try {
-      return await Promise.race([work, expired])
-    } finally {
-      clearTimeout(timer)
-    }
+    return await bounded(work, { clock: this.#clock, timeoutMs, stage, giveUp: () => this.destroy() })
   }
 }
 
