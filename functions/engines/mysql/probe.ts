@@ -12,8 +12,8 @@
 import type { ProbeOutcome, ProbeRow } from '../../core/types.ts'
 import type { ProbeSession, SessionEnded } from '../../ports.ts'
 import { TimedOut } from '../postgres/errors.ts'
-import { deadline } from '../postgres/link.ts'
-import type { ProbeContext, ProbeOptions } from '../postgres/probe.ts'
+import type { ProbeContext } from '../postgres/probe.ts'
+import { type ProbeOptions, probeOnceOver, type SessionDriver, sessionOver } from '../session.ts'
 import { errorNumber, noStatusErrors, noTableErrors, readOnlyErrors, toOutcome } from './errors.ts'
 import { Link, type Row } from './link.ts'
 
@@ -32,45 +32,18 @@ const variablesQuery = `show global variables where variable_name in (${variable
 const writeQuery =
   'insert into understudy_probe (id, n) values (1, 1) on duplicate key update n = understudy_probe.n + 1'
 
-export async function probeOnce(context: ProbeContext, options: ProbeOptions): Promise<ProbeOutcome> {
-  const session = openSession(context, () => {})
-  try {
-    return await session.probe(options)
-  } finally {
-    session.close()
-  }
-}
+const driverOf = (context: ProbeContext): SessionDriver<Link> => ({
+  clock: context.clock,
+  connect: async (timeoutMs) => await Link.open({ ...context, timeoutMs }),
+  probe: probeOver,
+  toOutcome,
+})
 
-export function openSession(context: ProbeContext, onEnd: (ended: SessionEnded) => void): ProbeSession {
-  let link: Link | undefined
-  let closed = false
-  return {
-    async probe(options) {
-      const left = deadline(context.clock, options.timeoutMs)
-      try {
-        if (!link?.open) {
-          link = undefined
-          link = await Link.open({ ...context, timeoutMs: left() })
-          link.onEnd = onEnd
-          if (closed) link.destroy() // closed while the connection was being made
-        }
-        return { kind: 'answered', row: await probeOver(link, options, left) }
-      } catch (error) {
-        const received = link !== undefined || (error as { received?: boolean }).received === true
-        if (error instanceof TimedOut)
-          return { kind: 'timeout', stage: error.stage, afterMs: options.timeoutMs - left() }
-        const outcome = toOutcome(error, received)
-        if (outcome.kind === 'reset' && link?.told)
-          return { kind: 'sqlError', sqlState: link.told, message: 'the server ended the session' }
-        return outcome
-      }
-    },
-    close() {
-      closed = true
-      link?.destroy()
-    },
-  }
-}
+export const probeOnce = (context: ProbeContext, options: ProbeOptions): Promise<ProbeOutcome> =>
+  probeOnceOver(driverOf(context), options)
+
+export const openSession = (context: ProbeContext, onEnd: (ended: SessionEnded) => void): ProbeSession =>
+  sessionOver(driverOf(context), onEnd)
 
 async function probeOver(link: Link, options: ProbeOptions, left: () => number): Promise<ProbeRow> {
   const variables = new Map(

@@ -2,9 +2,10 @@
 import { electsNatively } from '../../core/engine.ts'
 import type { ClusterConfig, NodeConfig, ProbeOutcome, ProbeRow } from '../../core/types.ts'
 import type { Clock, ProbeSession, SessionEnded } from '../../ports.ts'
+import { type ProbeOptions, probeOnceOver, type SessionDriver, sessionOver } from '../session.ts'
 import type { Authorities } from '../tls.ts'
 import { TimedOut, toOutcome } from './errors.ts'
-import { deadline, Link, type PasswordOf } from './link.ts'
+import { Link, type PasswordOf } from './link.ts'
 import { auroraProbeQuery, type ProbeAnswer, probeQuery, toRow } from './query.ts'
 
 export interface ProbeContext {
@@ -13,11 +14,6 @@ export interface ProbeContext {
   readonly password: PasswordOf
   readonly authorities?: Authorities | undefined
   readonly clock: Clock
-}
-
-export interface ProbeOptions {
-  readonly timeoutMs: number
-  readonly writeProbe: boolean
 }
 
 /** `application_name` of every probe. */
@@ -33,53 +29,18 @@ const tableQuery = 'create temporary table understudy_probe (n int) on commit dr
 const noMessages = new Set(['55000', '0A000'])
 
 /** One probe over a new connection. Never throws. */
-export async function probeOnce(context: ProbeContext, options: ProbeOptions): Promise<ProbeOutcome> {
-  const session = openSession(context, () => {})
-  try {
-    return await session.probe(options)
-  } finally {
-    session.close()
-  }
-}
+export const probeOnce = (context: ProbeContext, options: ProbeOptions): Promise<ProbeOutcome> =>
+  probeOnceOver(driverOf(context), options)
 
-/** Probes over one connection that is opened when there is none. `onEnd` hears of ends that are not our doing. */
-export function openSession(context: ProbeContext, onEnd: (ended: SessionEnded) => void): ProbeSession {
-  let link: Link | undefined
-  let closed = false
-  return {
-    async probe(options) {
-      const left = deadline(context.clock, options.timeoutMs)
-      try {
-        if (!link?.open) {
-          link = await connect(context, left())
-          link.onEnd = onEnd
-          if (closed) link.destroy() // closed while the connection was being made
-        }
-        return { kind: 'answered', row: await probeOver(link, context.cluster, options, left) }
-      } catch (error) {
-        const outcome = toldOutcome(link, error)
-        if (outcome) return outcome
-        const received = link !== undefined || (error as { received?: boolean }).received === true
-        return toOutcome(withWholeTime(error, options.timeoutMs - left()), received)
-      }
-    },
-    close() {
-      closed = true
-      link?.destroy()
-    },
-  }
-}
+export const openSession = (context: ProbeContext, onEnd: (ended: SessionEnded) => void): ProbeSession =>
+  sessionOver(driverOf(context), onEnd)
 
-/** A server that told its end by a notice and hung up in the midst of a query was there: not a mere reset. */
-function toldOutcome(link: Link | undefined, error: unknown): ProbeOutcome | undefined {
-  if (!link?.told || error instanceof TimedOut || toOutcome(error, true).kind !== 'reset') return undefined
-  return { kind: 'sqlError', sqlState: link.told, message: 'the server ended the session' }
-}
-
-/** A time-out is told with the time since the probe began, not since its last stage did. */
-function withWholeTime(error: unknown, tookMs: number): unknown {
-  return error instanceof TimedOut ? new TimedOut(error.stage, tookMs) : error
-}
+const driverOf = (context: ProbeContext): SessionDriver<Link> => ({
+  clock: context.clock,
+  connect: (timeoutMs) => connect(context, timeoutMs),
+  probe: (link, options, left) => probeOver(link, context.cluster, options, left),
+  toOutcome,
+})
 
 async function connect(context: ProbeContext, timeoutMs: number): Promise<Link> {
   return await Link.open({

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SessionEnded } from '../../../functions/ports.ts'
@@ -136,6 +138,19 @@ describe('S12 how an open session ended', { timeout: 60_000 }, () => {
     // The same session object connects again.
     await eventually('back', async () => (await probe()).kind === 'answered')
     expect(ends).toHaveLength(1)
+    session.close()
+  })
+
+  it('H15 what the last session was told says nothing of a new connection', async () => {
+    const { ends, session, probe } = await open()
+    await server('a').stop('fast')
+    expect(await firstEnd(ends)).toEqual({ how: 'told', code: '57P01' })
+    const { address, port } = fixture.node('a')
+    const resetting = createServer((socket) => socket.resetAndDestroy()).listen(port, address)
+    await once(resetting, 'listening')
+    expect(await probe()).toMatchObject({ kind: 'reset' })
+    await new Promise((closed) => resetting.close(closed))
+    await server('a').start()
     session.close()
   })
 
