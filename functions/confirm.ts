@@ -9,6 +9,7 @@ import { resumedPlan, resumeForward } from './acts/resuming.ts'
 import { checkSwitchover } from './acts/switchover.ts'
 import { mayClaim } from './core/claim.ts'
 import { zombieWaitSeconds } from './core/limits.ts'
+import { freshPlan } from './core/state.ts'
 import type { ClusterState, Plan } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
@@ -85,7 +86,7 @@ async function claim(
 }
 
 function newPlan(input: WorkflowInput, state: ClusterState, returnTo: Plan['returnTo']): Plan {
-  return {
+  return freshPlan(state, {
     kind: input.kind,
     reason: input.reason,
     by: input.by ?? (input.automatic ? 'assess' : 'operator'),
@@ -94,18 +95,7 @@ function newPlan(input: WorkflowInput, state: ClusterState, returnTo: Plan['retu
     returnTo,
     facts: input.automatic?.facts ?? {},
     from: state.primary,
-    fromTimeline: state.timeline,
-    looks: { asked: 0, dead: 0, silent: 0, restart: 0 },
-    frozen: {},
-    writeStop: null,
-    network: {},
-    evidence: [],
-    fenceRequested: [],
-    target: null,
-    targetPositionBytes: null,
-    loss: null,
-    promotedTimeline: null,
-  }
+  })
 }
 
 async function proceed(

@@ -135,6 +135,27 @@ export function takenClaim(claim: Claim | null, id: string): Claim | null {
   return claim?.open ? { ...claim, id, holder: `${claim.holder} (its claim was taken away)` } : null
 }
 
+/** A plan of which nothing has been done yet. */
+export function freshPlan(
+  state: ClusterState,
+  wanted: Pick<Plan, 'kind' | 'reason' | 'by' | 'automatic' | 'to' | 'returnTo' | 'facts' | 'from'>,
+): Plan {
+  return {
+    ...wanted,
+    fromTimeline: state.timeline,
+    looks: { asked: 0, dead: 0, silent: 0, restart: 0 },
+    frozen: {},
+    writeStop: null,
+    network: {},
+    evidence: [],
+    fenceRequested: [],
+    target: null,
+    targetPositionBytes: null,
+    loss: null,
+    promotedTimeline: null,
+  }
+}
+
 /** Nodes that were primary or target in any term and have not been shown harmless since (S1). */
 export function possibleWriters(state: ClusterState): NodeId[] {
   return Object.keys(state.nodes).filter((id) => state.nodes[id]?.possibleWriter !== null)

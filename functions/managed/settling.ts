@@ -2,7 +2,7 @@
 import { haltIfSuperseded } from '../acts/settling.ts'
 import { asynchronousSet, withReplaced } from '../core/managedPromote.ts'
 import type { ManagedTask } from '../core/managedSettle.ts'
-import { possibleWriters, withNodes } from '../core/state.ts'
+import { freshPlan, possibleWriters, withNodes } from '../core/state.ts'
 import type { ClusterState, NodeId, NodeStatus, Plan } from '../core/types.ts'
 import type { StepContext } from '../entry.ts'
 import type { Operation } from '../operation.ts'
@@ -115,7 +115,7 @@ async function fence(
 
 /** Where a fence outside an operation is recorded: it is of this term like any other. */
 function settlePlan(state: ClusterState): Plan {
-  return {
+  return freshPlan(state, {
     kind: 'settle',
     reason: 'an old writer is fenced again',
     by: 'settle',
@@ -124,18 +124,7 @@ function settlePlan(state: ClusterState): Plan {
     returnTo: 'settling',
     facts: {},
     from: possibleWriters(state).find((id) => id !== state.primary) ?? state.primary,
-    fromTimeline: state.timeline,
-    looks: { asked: 0, dead: 0, silent: 0, restart: 0 },
-    frozen: {},
-    writeStop: null,
-    network: {},
-    evidence: [],
-    fenceRequested: [],
-    target: null,
-    targetPositionBytes: null,
-    loss: null,
-    promotedTimeline: null,
-  }
+  })
 }
 
 async function joined(operation: Operation, task: Task<'joined'>): Promise<undefined> {
