@@ -63,6 +63,22 @@ export const managedRules: readonly Rule<ClusterDraft>[] = [
       isManaged({ engine }) ? ofNodes(nodes, 'address', ({ address }) => movingName(engine, address)) : [],
   },
   {
+    // The endpoint of a cluster leads nowhere until that cluster writes: by it alone every secondary would look dead.
+    reads: ['engine', 'nodes.*.readerAddress'],
+    check: ({ engine, nodes }) =>
+      ofNodes(nodes, 'readerAddress', ({ readerAddress }) => {
+        if (engine !== 'aurora-global')
+          return readerAddress === null
+            ? undefined
+            : 'is for aurora-global only: elsewhere a node has one address. Remove it.'
+        if (readerAddress === null)
+          return 'is needed: the endpoint of a secondary cluster does not answer. Give the reader endpoint of the cluster (….cluster-ro-….rds.amazonaws.com).'
+        return isNameOfRds(readerAddress) && !/\.cluster-ro-/i.test(readerAddress)
+          ? 'must be the reader endpoint of the cluster (….cluster-ro-….rds.amazonaws.com).'
+          : undefined
+      }),
+  },
+  {
     reads: ['endpoint.name', 'managed'],
     check: ({ endpoint, managed }) =>
       isNameOfRds(endpoint.name) && managed?.globalEndpoint !== true
@@ -73,6 +89,27 @@ export const managedRules: readonly Rule<ClusterDraft>[] = [
             ),
           ]
         : [],
+  },
+  {
+    reads: ['engine', 'endpoint.zoneId', 'managed'],
+    check: ({ engine, endpoint: { zoneId }, managed }) => {
+      const isMoved = engine !== 'aurora-global' || managed?.globalEndpoint !== true
+      if (isMoved && zoneId === null)
+        return [
+          wrong(
+            'endpoint.zoneId',
+            'is missing: Understudy moves the name there. Give the id of its hosted zone in Route 53.',
+          ),
+        ]
+      return !isMoved && zoneId !== null
+        ? [
+            wrong(
+              'endpoint.zoneId',
+              'is of no use with managed.globalEndpoint: Aurora moves that name. Remove it, or remove managed.globalEndpoint to have a name of yours moved.',
+            ),
+          ]
+        : []
+    },
   },
   {
     reads: ['engine', 'managed'],
@@ -207,6 +244,14 @@ export const managedRules: readonly Rule<ClusterDraft>[] = [
             wrong(
               'managed.globalEndpoint',
               "is for engine 'aurora-global' only: nothing else has a global writer endpoint. Remove it.",
+            ),
+          ]
+        : []),
+      ...(engine !== 'aurora' && isManaged({ engine }) && managed?.clusterId
+        ? [
+            wrong(
+              'managed.clusterId',
+              "is for engine 'aurora' only: elsewhere nodes[].instanceId says everything. Remove it.",
             ),
           ]
         : []),

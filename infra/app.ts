@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { Annotations, App } from 'aws-cdk-lib/core'
 import { configWarnings, type FleetDocument, parseConfig } from '../functions/config.ts'
 import { bundleFunctions } from './bundle.ts'
-import { UnderstudyStack } from './stack.ts'
+import { farRegions } from './events.ts'
+import { EventsStack, UnderstudyStack } from './stack.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -17,8 +18,8 @@ const featureFlags = {
 }
 
 /**
- * The app with its one stack, named after the deployment. `app.synth().directory` holds the template
- * `<deployment>.template.json`. Needs no credentials and looks nothing up.
+ * The app with its one stack, named after the deployment, and for each other Region with nodes one that forwards events.
+ * `app.synth().directory` holds the template `<deployment>.template.json`. Needs no credentials and looks nothing up.
  */
 export async function createApp(
   config: FleetDocument,
@@ -34,6 +35,13 @@ export async function createApp(
   const stack = new UnderstudyStack(app, config, bundleDirectory)
   for (const warning of configWarnings(config))
     Annotations.of(stack).addWarningV2(`understudy:${warning.split(':')[0]}`, warning)
+  const regions = farRegions(config)
+  const others = regions.map((region) => new EventsStack(app, config, region).stackName)
+  // The CLI deploys one stack when there is one, and asks which when there are several.
+  if (others.length > 0)
+    Annotations.of(stack).addInfo(
+      `nodes in ${regions.join(', ')}: events of AWS are forwarded from there by ${others.join(', ')}. Deploy with \`cdk deploy --all\`; each Region needs \`cdk bootstrap\` once. Without them what happens there is seen by probes and ticks alone, somewhat later.`,
+    )
   return app
 }
 

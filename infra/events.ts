@@ -2,8 +2,9 @@
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb'
 import * as events from 'aws-cdk-lib/aws-events'
 import * as targets from 'aws-cdk-lib/aws-events-targets'
+import * as iam from 'aws-cdk-lib/aws-iam'
 import * as lambda from 'aws-cdk-lib/aws-lambda'
-import { Duration } from 'aws-cdk-lib/core'
+import { Aws, Duration, type Stack } from 'aws-cdk-lib/core'
 import type { Construct } from 'constructs'
 import type { FleetDocument } from '../functions/config.ts'
 import { workflowSteps } from '../functions/core/limits.ts'
@@ -22,8 +23,7 @@ const patternCharacters = 2048
 export function addEvents(scope: Construct, config: FleetDocument, sources: Sources): void {
   addSchedules(scope, config, sources.functions)
   addWarmth(scope, config, sources.functions)
-  addInstanceEvents(scope, config, sources.functions)
-  addDatabaseEvents(scope, config, sources.functions)
+  addTellings(scope, config, sources.functions)
   addStreams(sources)
 }
 
@@ -71,61 +71,117 @@ function addWarmth(scope: Construct, config: FleetDocument, functions: Functions
   })
 }
 
+/** What AWS tells of nodes, by the name of its rule. Each of them only makes the next look come sooner. */
+interface Telling {
+  readonly name: string
+  readonly description: string
+  readonly pattern: events.EventPattern
+}
+
+/** What happens to the nodes of one Region, or of all: here the events of other Regions arrive as they were. */
+function tellings(config: FleetDocument, region: string | null): Telling[] {
+  const clusters = config.clusters.map((cluster) => ({
+    ...cluster,
+    nodes: cluster.nodes.filter((node) => region === null || node.region === region),
+  }))
+  return [...instanceTellings(clusters), ...databaseTellings(clusters)]
+}
+
 /** An instance that stops or comes back is worth a look at once; the event itself proves nothing. */
-function addInstanceEvents(scope: Construct, config: FleetDocument, functions: Functions): void {
-  const here = nodesHere(config, 'postgres')
+function instanceTellings(clusters: FleetDocument['clusters']): Telling[] {
   // A pattern holds 2048 characters at most (EventBridge quotas): 50 ids of 22 and its frame.
-  chunks(here, 50).forEach((group, index) => {
-    new events.Rule(scope, `InstanceStates${index}`, {
-      ruleName: `${config.deployment}-instance-states-${index}`,
-      description: 'An instance of a node changed its state',
-      eventPattern: {
-        source: ['aws.ec2'],
-        detailType: ['EC2 Instance State-change Notification'],
-        // The ends of a change are what settle waits for; its beginnings tell nothing that can be acted upon.
-        detail: {
-          'instance-id': group.map(({ instanceId }) => instanceId),
-          state: ['running', 'stopped', 'terminated'],
-        },
+  return chunks(nodesOf(clusters, 'postgres'), 50).map((group, index) => ({
+    name: `instance-states-${index}`,
+    description: 'An instance of a node changed its state',
+    pattern: {
+      source: ['aws.ec2'],
+      detailType: ['EC2 Instance State-change Notification'],
+      // The ends of a change are what settle waits for; its beginnings tell nothing that can be acted upon.
+      detail: {
+        'instance-id': group.map(({ instanceId }) => instanceId),
+        state: ['running', 'stopped', 'terminated'],
       },
-      targets: [wakes(functions)],
-    })
-  })
+    },
+  }))
 }
 
 /**
- * What RDS tells of configured identifiers, in this Region: rules see the events of their own Region only. An instance
- * that was renamed out of the way (`<id>-t<term>`) counts as well: RDS starts it again after seven days (event 0154).
- * "Best effort": each of them only makes the next look come sooner.
+ * What RDS tells of configured identifiers. An instance that was renamed out of the way (`<id>-t<term>`) counts as well:
+ * RDS starts it again after seven days (event 0154). "Best effort".
  */
-function addDatabaseEvents(scope: Construct, config: FleetDocument, functions: Functions): void {
-  const add = (name: string, detailType: string, detail: Record<string, unknown>) =>
-    new events.Rule(scope, `Rds-${name}`, {
-      ruleName: `${config.deployment}-${name}`,
-      description: 'RDS told of a database of a node',
-      eventPattern: { source: ['aws.rds'], detailType: [detailType], detail },
-      targets: [wakes(functions)],
-    })
-  const addNamed = (name: string, detailType: string, identifiers: readonly unknown[]) =>
-    packed(identifiers, patternCharacters - 150).forEach((SourceIdentifier, index) => {
-      add(`${name}-${index}`, detailType, { SourceIdentifier })
-    })
+function databaseTellings(clusters: FleetDocument['clusters']): Telling[] {
+  const telling = (name: string, detailType: string, detail: Record<string, unknown>): Telling => ({
+    name,
+    description: 'RDS told of a database of a node',
+    pattern: { source: ['aws.rds'], detailType: [detailType], detail },
+  })
+  const named = (name: string, detailType: string, identifiers: readonly unknown[]) =>
+    packed([...new Set(identifiers)], patternCharacters - 150).map((SourceIdentifier, index) =>
+      telling(`${name}-${index}`, detailType, { SourceIdentifier }),
+    )
   const identifiers = (engine: EngineName) =>
-    nodesHere(config, engine).map(({ instanceId }) => instanceId.toLowerCase())
-  addNamed('database-events', 'RDS DB Instance Event', [
-    ...identifiers('rds').flatMap((id) => [id, { prefix: `${id}-t` }]),
-    ...identifiers('aurora'),
-  ])
-  addNamed('cluster-events', 'RDS DB Cluster Event', identifiers('aurora-global'))
-  // A cluster of Aurora is configured by its instances, which are named in the text alone.
-  if (identifiers('aurora').length > 0)
-    add('elections', 'RDS DB Cluster Event', { EventCategories: ['failover'] })
+    nodesOf(clusters, engine).map(({ instanceId }) => instanceId.toLowerCase())
+  const auroras = clusters.filter(({ engine, nodes }) => engine === 'aurora' && nodes.length > 0)
+  const known = auroras.flatMap(({ managed }) => managed?.clusterId?.toLowerCase() ?? [])
+  return [
+    ...named('database-events', 'RDS DB Instance Event', [
+      ...identifiers('rds').flatMap((id) => [id, { prefix: `${id}-t` }]),
+      ...identifiers('aurora'),
+    ]),
+    ...named('cluster-events', 'RDS DB Cluster Event', [...identifiers('aurora-global'), ...known]),
+    // A cluster of Aurora that is configured by its instances alone: they are named in the text only.
+    ...(known.length < auroras.length
+      ? [telling('elections', 'RDS DB Cluster Event', { EventCategories: ['failover'] })]
+      : []),
+  ]
 }
 
-function nodesHere(config: FleetDocument, engine: EngineName) {
-  return config.clusters
-    .filter((cluster) => cluster.engine === engine)
-    .flatMap(({ nodes }) => nodes.filter(({ region }) => region === config.region))
+function nodesOf(clusters: FleetDocument['clusters'], engine: EngineName) {
+  return clusters.filter((cluster) => cluster.engine === engine).flatMap(({ nodes }) => nodes)
+}
+
+function addTellings(scope: Construct, config: FleetDocument, functions: Functions): void {
+  for (const { name, description, pattern } of tellings(config, null))
+    new events.Rule(scope, `Tells-${name}`, {
+      ruleName: `${config.deployment}-${name}`,
+      description,
+      eventPattern: pattern,
+      targets: [wakes(functions)],
+    })
+}
+
+/** Regions beside that of the deployment in which something is told. */
+export function farRegions(config: FleetDocument): string[] {
+  const regions = config.clusters.flatMap(({ nodes }) => nodes.map((node) => node.region))
+  return [...new Set(regions)].filter((region) => region !== config.region).toSorted()
+}
+
+/**
+ * Sends what another Region tells of its nodes to the default bus of the deployment's Region, whose rules take it as if
+ * it had happened there: rules see the events of their own Region only, and forward them across (EventBridge user guide,
+ * "Sending and receiving events between AWS Regions").
+ */
+export function forwardEvents(stack: Stack, config: FleetDocument, region: string): void {
+  const arn = `arn:${Aws.PARTITION}:events:${config.region}:${Aws.ACCOUNT_ID}:event-bus/default`
+  const role = new iam.Role(stack, 'Forward', {
+    description: `Sends events to ${config.region}`,
+    assumedBy: new iam.ServicePrincipal('events.amazonaws.com'),
+    inlinePolicies: {
+      understudy: new iam.PolicyDocument({
+        statements: [
+          new iam.PolicyStatement({ sid: 'Forward', actions: ['events:PutEvents'], resources: [arn] }),
+        ],
+      }),
+    },
+  })
+  const bus = events.EventBus.fromEventBusArn(stack, 'Bus', arn)
+  for (const { name, description, pattern } of tellings(config, region))
+    new events.Rule(stack, `Tells-${name}`, {
+      ruleName: `${config.deployment}-${name}`,
+      description,
+      eventPattern: pattern,
+      targets: [new targets.EventBus(bus, { role: role.withoutPolicyUpdates() })],
+    })
 }
 
 function wakes(functions: Functions): targets.LambdaFunction {

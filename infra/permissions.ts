@@ -231,6 +231,27 @@ const promotesReplicas = onlyFor(['rds'], (clusters) => [
 ])
 
 /**
+ * RDS uses the key of a new replica on behalf of who makes it (RDS user guide, "Authorizing use of a customer managed
+ * key"): no more than these two, and only through RDS. Which key it is, the replaced instance tells at run time; a
+ * key's own policy has to admit the account's IAM policies, as it does by default.
+ * Enhanced Monitoring is a role that is handed over; it can be handed to nobody but that service.
+ */
+const encryptsReplicas = (clusters: Clusters): readonly iam.PolicyStatementProps[] => [
+  ...regionsOf(clusters).map((region) => ({
+    sid: `UseKeys${region.replaceAll('-', '')}`,
+    actions: ['kms:CreateGrant', 'kms:DescribeKey'],
+    resources: [`arn:${Aws.PARTITION}:kms:${region}:${Aws.ACCOUNT_ID}:key/*`],
+    conditions: { StringEquals: { 'kms:ViaService': `rds.${region}.${Aws.URL_SUFFIX}` } },
+  })),
+  {
+    sid: 'HandOverMonitoring',
+    actions: ['iam:PassRole'],
+    resources: [`arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:role/*`],
+    conditions: { StringEquals: { 'iam:PassedToService': 'monitoring.rds.amazonaws.com' } },
+  },
+]
+
+/**
  * Where replicas are made anew. What is deleted has been renamed before: no permission reaches an instance under its own
  * name, so that no mistake of ours deletes one that serves.
  */
@@ -250,20 +271,25 @@ const rebuildsReplicas: Grant = ({ config }) => {
       actions: ['rds:CreateDBInstanceReadReplica', 'rds:AddTagsToResource'],
       resources: [...namedArns(clusters), ...referredArns(clusters)],
     },
+    ...encryptsReplicas(clusters),
     { sid: 'DeleteReplaced', actions: ['rds:DeleteDBInstance'], resources: renamedArns(clusters) },
   ]
 }
 
 /**
- * Asks for an election that did not come, or for a planned one. A cluster of Aurora is configured by its instances, and
- * IAM can not name the cluster that they are members of.
+ * Asks for an election that did not come, or for a planned one. IAM knows the cluster and not its members: where only
+ * those are configured, it is any cluster of their Regions.
  */
 const asksForElections: Grant = (grants) => [
   ...onlyFor(['aurora'], (clusters) => [
     {
       sid: 'FailOverClusters',
       actions: ['rds:FailoverDBCluster'],
-      resources: regionsOf(clusters).map((region) => rdsArn(region, 'cluster', '*')),
+      resources: clusters.flatMap((cluster) =>
+        regionsOf([cluster]).map((region) =>
+          rdsArn(region, 'cluster', cluster.managed?.clusterId?.toLowerCase() ?? '*'),
+        ),
+      ),
     },
   ])(grants),
   ...onlyFor(['aurora-global'], (clusters) => [
@@ -304,24 +330,21 @@ const signsInAs =
 
 function zones(config: FleetDocument): Map<string, string[]> {
   const names = new Map<string, string[]>()
-  for (const { endpoint } of config.clusters)
-    names.set(endpoint.zoneId, [
-      ...(names.get(endpoint.zoneId) ?? []),
-      endpoint.name,
-      `_understudy.${endpoint.name}`,
-    ])
+  for (const { endpoint } of config.clusters) {
+    const { zoneId, name } = endpoint
+    if (zoneId !== null) names.set(zoneId, [...(names.get(zoneId) ?? []), name, `_understudy.${name}`])
+  }
   return names
 }
 
-const readsNames: Grant = ({ config }) => [
-  {
-    sid: 'ReadNames',
-    actions: ['route53:ListResourceRecordSets'],
-    resources: [...zones(config).keys()].map(
-      (zoneId) => `arn:${Aws.PARTITION}:route53:::hostedzone/${zoneId}`,
-    ),
-  },
-]
+const readsNames: Grant = ({ config }) => {
+  const resources = [...zones(config).keys()].map(
+    (zoneId) => `arn:${Aws.PARTITION}:route53:::hostedzone/${zoneId}`,
+  )
+  return resources.length === 0
+    ? []
+    : [{ sid: 'ReadNames', actions: ['route53:ListResourceRecordSets'], resources }]
+}
 
 /**
  * The endpoints and their tokens, nothing else of the zone, and never by UPSERT, which compares nothing (section 7).
@@ -341,11 +364,15 @@ const movesNames: Grant = ({ config }) => [
       },
     },
   })),
-  {
-    sid: 'FollowChange',
-    actions: ['route53:GetChange'],
-    resources: [`arn:${Aws.PARTITION}:route53:::change/*`],
-  },
+  ...(zones(config).size === 0
+    ? []
+    : [
+        {
+          sid: 'FollowChange',
+          actions: ['route53:GetChange'],
+          resources: [`arn:${Aws.PARTITION}:route53:::change/*`],
+        },
+      ]),
 ]
 
 /** Passwords of the roles that probe and act, where the configuration names a secret. */
@@ -389,7 +416,7 @@ export const grantsOf: Readonly<Record<FunctionName, readonly Grant[]>> = {
     tells,
   ],
   // An interrupted switchover is undone here, and by the steps below that stand down.
-  confirm: [...step, commandsHosts, observesDatabases, readsLag, changesGroups],
+  confirm: [...step, readsNames, commandsHosts, observesDatabases, readsLag, changesGroups],
   fence: [
     ...step,
     observesInstances,

@@ -7,7 +7,7 @@ import type { Construct } from 'constructs'
 import type { FleetDocument } from '../functions/config.ts'
 import { addAlarms } from './alarms.ts'
 import { addDashboard } from './dashboard.ts'
-import { addEvents } from './events.ts'
+import { addEvents, forwardEvents } from './events.ts'
 import { addFunctions } from './functions.ts'
 import { addBus, addTable, addTopic } from './table.ts'
 import { addWorkflow } from './workflow.ts'
@@ -32,5 +32,18 @@ export class UnderstudyStack extends Stack {
     new CfnOutput(this, 'StateMachineArn', { value: machine.stateMachineArn })
     new CfnOutput(this, 'TopicArn', { value: topic.topicArn })
     new CfnOutput(this, 'CommandFunctionName', { value: functions.command.live.functionName })
+  }
+}
+
+/** Beside it in every other Region that has nodes: what is told there is told to the deployment as well. */
+export class EventsStack extends Stack {
+  constructor(scope: Construct, config: FleetDocument, region: string) {
+    const name = `${config.deployment}-events-${region}`
+    super(scope, name, {
+      stackName: name,
+      description: `Understudy: events of ${region} for ${config.deployment} in ${config.region}`,
+      env: { region, ...(config.account === null ? {} : { account: config.account }) },
+    })
+    forwardEvents(this, config, region)
   }
 }

@@ -41,6 +41,7 @@ describe('defaults follow the engine', () => {
       family: 'postgres',
       providerGraceMs: 180_000,
       backupGraceMs: 300_000,
+      clusterId: null,
       globalClusterId: name === 'aurora-global' ? 'users-global' : null,
       globalEndpoint: name === 'aurora-global',
     })
@@ -132,6 +133,21 @@ describe('F90 rules', () => {
       'nodes[0].address: must be the endpoint of the cluster of its Region',
     ],
     [
+      'aurora-global: a secondary answers at its reader endpoint only',
+      withManagedNodes('aurora-global', { readerAddress: null }),
+      'nodes[0].readerAddress: is needed',
+    ],
+    [
+      'H30 aurora-global: another endpoint as that of the readers',
+      withManagedNodes('aurora-global', { readerAddress: 'x.cluster-c1.eu-central-1.rds.amazonaws.com' }),
+      'nodes[0].readerAddress: must be the reader endpoint of the cluster',
+    ],
+    [
+      'aurora: an endpoint of readers',
+      withManagedNodes('aurora', { readerAddress: 'x.cluster-ro-c1.eu-central-1.rds.amazonaws.com' }),
+      'nodes[0].readerAddress: is for aurora-global only',
+    ],
+    [
       'no name for an address of RDS',
       withManagedNodes('rds', { address: '10.0.1.11' }),
       `${orders0}.dnsName: is missing, and an IP address is no name`,
@@ -145,7 +161,10 @@ describe('F90 rules', () => {
     ],
     [
       'the global endpoint without saying so',
-      withManaged('aurora-global', { managed: { globalEndpoint: false } }),
+      withManaged('aurora-global', {
+        endpoint: { name: 'users-global.global-c1.global.rds.amazonaws.com', zoneId: 'Z0123456789' },
+        managed: { globalEndpoint: false },
+      }),
       'clusters.users.endpoint.name: is a name of AWS',
     ],
     ['managed for postgres', withCluster({ managed: {} }), 'clusters.orders.managed: is for what AWS runs'],
@@ -280,6 +299,29 @@ describe('F90 rules', () => {
       "managed.family: must be 'postgres' or 'mysql'",
     ],
     [
+      'aurora-global: a zone in which nothing is written',
+      withManaged('aurora-global', { endpoint: { name: 'users.example.org', zoneId: 'Z0123456789' } }),
+      'endpoint.zoneId: is of no use with managed.globalEndpoint',
+    ],
+    [
+      'aurora-global: a name of ours without its zone',
+      withManaged('aurora-global', {
+        endpoint: { name: 'users.example.org' },
+        managed: { globalEndpoint: false },
+      }),
+      'endpoint.zoneId: is missing',
+    ],
+    [
+      'a name without its zone',
+      withCluster({ endpoint: { name: 'orders.example.org' } }),
+      'endpoint.zoneId: is missing',
+    ],
+    [
+      'rds: a cluster',
+      withManaged('rds', { managed: { clusterId: 'carts' } }),
+      "managed.clusterId: is for engine 'aurora' only",
+    ],
+    [
       'aurora-global: two clusters of a Region',
       withManagedNodes('aurora-global', {}, { region: 'eu-central-1' }),
       'nodes[1].region: is used twice (eu-central-1)',
@@ -350,7 +392,7 @@ describe('F90 rules', () => {
     ],
     [
       'an alias of the global endpoint',
-      withManaged('aurora-global', { endpoint: { name: 'users.example.org', zoneId: 'Z0123456789' } }),
+      withManaged('aurora-global', { endpoint: { name: 'users.example.org' } }),
     ],
     [
       'an address with a name',
@@ -433,6 +475,16 @@ describe('warnings', () => {
       expect.stringContaining('nodes: users-eu-central-1 in eu-central-1, where the deployment is.'),
     ])
     expect(at('eu-west-3')).toEqual([])
+  })
+
+  test('S10 a bound that the time of AWS uses up', () => {
+    const bounded = (seconds: number, providerGraceMs?: number) => {
+      const managed = providerGraceMs === undefined ? {} : { managed: { providerGraceMs } }
+      const policy = { loss: { mode: 'bounded', seconds } }
+      return configWarnings(parseConfig(withManaged('aurora-global', { policy, ...managed })))
+    }
+    expect(bounded(240)).toContainEqual(expect.stringContaining('policy.loss: the bound counts from'))
+    expect(bounded(90, 20_000)).toEqual([])
   })
 
   test('H24 all nodes in one other Region', () => {

@@ -14,11 +14,12 @@ const observer = (zone: string, subnetId: string) => ({
   },
 })
 
-/** A node is the cluster of one Region; its address is the endpoint of that cluster. */
+/** A node is the cluster of one Region: its endpoint, which answers while it is the primary, and that of its readers. */
 const clusterOf = (region: string, zone: string) => ({
   id: `users-${region}`,
   instanceId: `users-${region}`,
   address: `users-${region}.cluster-c1abcdefghij.${region}.rds.amazonaws.com`,
+  readerAddress: `users-${region}.cluster-ro-c1abcdefghij.${region}.rds.amazonaws.com`,
   region,
   availabilityZone: `${region}${zone}`,
 })
@@ -38,10 +39,7 @@ export default defineConfig({
       engine: 'aurora-global',
       managed: { globalClusterId: 'users-global', globalEndpoint: true },
       // What clients write to: the global writer endpoint itself, or an alias that leads to it for good. It is watched.
-      endpoint: {
-        name: 'users-global.global-c1abcdefghij.global.rds.amazonaws.com',
-        zoneId: 'Z0123456789ABCDEFGHIJ',
-      },
+      endpoint: { name: 'users-global.global-c1abcdefghij.global.rds.amazonaws.com' },
       nodes: [clusterOf('eu-central-1', 'a'), clusterOf('eu-north-1', 'a')],
       // 'never': an unplanned failover over Regions asks for an approval. A switchover loses nothing.
       policy: { loss: { mode: 'never' } },

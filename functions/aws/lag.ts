@@ -65,12 +65,13 @@ export async function readLag(
   let newest: { readonly atMs: number; readonly lagMs: number } | null = null
   for (const { Timestamp, Maximum } of Datapoints ?? []) {
     // -1: replication is not active, which is no lag that was measured.
-    if (Timestamp === undefined || Maximum === undefined || Maximum < 0) continue
+    if (Timestamp === undefined || Maximum === undefined || !(Maximum >= 0)) continue
     if (newest === null || Timestamp.getTime() > newest.atMs)
       newest = { atMs: Timestamp.getTime(), lagMs: Maximum * unitMs }
   }
   if (newest === null) return null
-  // The time is that of the period's begin; a sample that seems to come from the future is as old as nothing.
-  const ageMs = Math.max(0, answeredAtMs - newest.atMs)
+  // The header has whole seconds, cut off: what it may have left out counts as age (S10). The time is that of the
+  // period's begin; a sample that seems to come from the future is as old as nothing.
+  const ageMs = Math.max(0, answeredAtMs + 999 - newest.atMs)
   return ageMs <= oldestMs ? { lagMs: newest.lagMs, ageMs } : null
 }

@@ -14,6 +14,7 @@ import {
 import type { RdsAct, RdsOutcome } from '../ports.ts'
 import { outcomeOf } from './rdsOutcome.ts'
 import type { RdsClientOf, RdsReads, SeenInstance } from './rdsReads.ts'
+import { replicaOf } from './rdsReplica.ts'
 
 type Act<Do extends RdsAct['do']> = Extract<RdsAct, { do: Do }>
 type Refused = Extract<RdsOutcome, { outcome: 'refused' }>
@@ -76,6 +77,13 @@ async function prepare(reads: RdsReads, region: string, act: RdsAct): Promise<Se
     }
     case 'createReplica':
       return await prepareReplica(reads, region, act)
+    case 'setParameterGroup': {
+      const command = new ModifyDBInstanceCommand({
+        DBInstanceIdentifier: act.instance,
+        DBParameterGroupName: act.name,
+      })
+      return (client) => client.send(command)
+    }
     case 'deleteReplica':
       return await prepareDeletion(reads, region, act)
     case 'failoverCluster': {
@@ -104,29 +112,27 @@ async function prepare(reads: RdsReads, region: string, act: RdsAct): Promise<Se
   }
 }
 
-/** A source in another Region is named by its ARN, which only RDS knows for certain. */
+/** As the instance that it replaces, which is read for that; so is the source, whose ARN only RDS knows for certain. */
 async function prepareReplica(
   reads: RdsReads,
   region: string,
   act: Act<'createReplica'>,
 ): Promise<Send | Refused> {
-  const { source } = act
-  let sourceName = source.identifier
-  if (source.region !== region) {
-    const seen = await find(reads, source.region, source.identifier)
-    if ('outcome' in seen) return seen
-    if (seen.arn === undefined)
-      return notSent('BadAnswer', true, `RDS answered instance ${source.identifier} without DBInstanceArn`)
-    sourceName = seen.arn
-  }
-  const command = new CreateDBInstanceReadReplicaCommand({
-    DBInstanceIdentifier: act.instance,
-    SourceDBInstanceIdentifier: sourceName,
-    ...(act.groupIds === null ? {} : { VpcSecurityGroupIds: [...act.groupIds] }),
-    ...(act.availabilityZone === null ? {} : { AvailabilityZone: act.availabilityZone }),
-    ...(act.instanceClass === null ? {} : { DBInstanceClass: act.instanceClass }),
-    Tags: Object.entries(act.tags).map(([Key, Value]) => ({ Key, Value })),
+  const source = await find(reads, act.source.region, act.source.identifier)
+  if ('outcome' in source) return source
+  if (source.raw.DBInstanceArn === undefined)
+    return notSent('BadAnswer', true, `RDS answered instance ${act.source.identifier} without DBInstanceArn`)
+  const like = act.like === null ? null : await find(reads, region, act.like)
+  // One that is gone has nothing to tell; one that could not be read may have.
+  if (like !== null && 'outcome' in like && like.later) return like
+  const planned = replicaOf({
+    act,
+    region,
+    source: source.raw,
+    like: like === null || 'outcome' in like ? null : like.raw,
   })
+  if ('missingKey' in planned) return notSent('KeyNeeded', false, planned.missingKey)
+  const command = new CreateDBInstanceReadReplicaCommand(planned.input)
   return (client) => client.send(command)
 }
 

@@ -3,6 +3,7 @@
  * unfiltered request, whose answer callers of one invocation share.
  */
 import {
+  type DBInstance,
   DescribeGlobalClustersCommand,
   paginateDescribeDBClusters,
   paginateDescribeDBInstances,
@@ -12,7 +13,7 @@ import {
 import type { Clock, DbClusterView, DbInstanceView, Rds } from '../ports.ts'
 import { failureOf } from './errors.ts'
 import { rdsCode } from './rdsOutcome.ts'
-import { clusterView, eventViews, globalView, instanceView } from './rdsViews.ts'
+import { clusterView, eventViews, globalView, instanceView, need } from './rdsViews.ts'
 
 export type RdsClientOf = (region: string) => Promise<RDSClient> | RDSClient
 
@@ -26,7 +27,8 @@ const readMs = 15_000
 
 export interface SeenInstance {
   readonly view: DbInstanceView
-  readonly arn: string | undefined
+  /** As RDS answered it. */
+  readonly raw: DBInstance
 }
 
 export class RdsReads {
@@ -44,8 +46,8 @@ export class RdsReads {
     return this.#instances.read(region, fresh, async () => {
       const found: SeenInstance[] = []
       for await (const page of paginateDescribeDBInstances(await this.#paging(region), {}, bounded())) {
-        for (const raw of page.DBInstances ?? [])
-          found.push({ view: instanceView(region, raw), arn: raw.DBInstanceArn })
+        for (const raw of need(page.DBInstances, 'DBInstances', region))
+          found.push({ view: instanceView(region, raw), raw })
       }
       return found
     })
@@ -55,7 +57,7 @@ export class RdsReads {
     return this.#clusters.read(region, false, async () => {
       const found: DbClusterView[] = []
       for await (const page of paginateDescribeDBClusters(await this.#paging(region), {}, bounded()))
-        found.push(...(page.DBClusters ?? []).map((raw) => clusterView(region, raw)))
+        found.push(...need(page.DBClusters, 'DBClusters', region).map((raw) => clusterView(region, raw)))
       return found
     })
   }
@@ -68,7 +70,7 @@ export class RdsReads {
         bounded(),
       )
       // A name is not case-sensitive; what else an emulator answers is not what was asked for.
-      const found = (answer.GlobalClusters ?? []).find(
+      const found = need(answer.GlobalClusters, 'GlobalClusters', region).find(
         ({ GlobalClusterIdentifier: name }) => name?.toLowerCase() === identifier.toLowerCase(),
       )
       return found ? globalView(found) : null

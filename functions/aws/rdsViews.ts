@@ -1,19 +1,17 @@
 /** What RDS answers, as the port shows it: ARNs taken apart, unknown statuses kept, what must be there checked. */
 import type { DBCluster, DBInstance, Event, GlobalCluster } from '@aws-sdk/client-rds'
 import type { DbClusterView, DbEvent, DbInstanceView, GlobalClusterView } from '../ports.ts'
+import { BadAnswer } from './errors.ts'
 
-/**
- * An answer that lacks what every answer of RDS has. Its code makes it an outage of the service for who waits: an
- * emulator that is half there is no reason to halt.
- */
-export class BadAnswer extends Error {
-  override name = 'BadAnswer'
-  readonly code = 'EBADMSG'
-}
-
-function need<T>(value: T | undefined, field: string, of: string): T {
+/** Also for lists: an empty one is answered as an empty element, so that a missing one says nothing about what there is. */
+export function need<T>(value: T | undefined, field: string, of: string): T {
   if (value === undefined || value === '') throw new BadAnswer(`RDS answered ${of} without ${field}`)
   return value
+}
+
+/** A text where a number belongs comes out of the SDK as not-a-number. */
+function numberOr<T>(value: number | undefined, otherwise: T): number | T {
+  return Number.isFinite(value) ? Number(value) : otherwise
 }
 
 export interface Arn {
@@ -31,11 +29,13 @@ export function parseArn(text: string): Arn | undefined {
 export function instanceView(region: string, raw: DBInstance): DbInstanceView {
   const identifier = need(raw.DBInstanceIdentifier, 'DBInstanceIdentifier', `an instance in ${region}`)
   const of = `instance ${identifier} in ${region}`
-  const groups = (raw.VpcSecurityGroups ?? []).map(({ VpcSecurityGroupId, Status }) => ({
-    id: need(VpcSecurityGroupId, 'VpcSecurityGroupId', `a security group of ${of}`),
-    // None is not `active`: evidence is a positive fact (S2).
-    status: Status ?? '',
-  }))
+  const groups = need(raw.VpcSecurityGroups, 'VpcSecurityGroups', of).map(
+    ({ VpcSecurityGroupId, Status }) => ({
+      id: need(VpcSecurityGroupId, 'VpcSecurityGroupId', `a security group of ${of}`),
+      // None is not `active`: evidence is a positive fact (S2).
+      status: Status ?? '',
+    }),
+  )
   return {
     identifier,
     resourceId: need(raw.DbiResourceId, 'DbiResourceId', of),
@@ -44,7 +44,7 @@ export function instanceView(region: string, raw: DBInstance): DbInstanceView {
     engine: raw.Engine ?? '',
     engineVersion: raw.EngineVersion ?? '',
     address: raw.Endpoint?.Address ?? null,
-    port: raw.Endpoint?.Port ?? null,
+    port: numberOr(raw.Endpoint?.Port, null),
     availabilityZone: raw.AvailabilityZone ?? null,
     multiAz: raw.MultiAZ ?? false,
     clusterIdentifier: raw.DBClusterIdentifier || null,
@@ -54,10 +54,14 @@ export function instanceView(region: string, raw: DBInstance): DbInstanceView {
     parameterGroups: (raw.DBParameterGroups ?? []).flatMap(({ DBParameterGroupName }) =>
       DBParameterGroupName ? [DBParameterGroupName] : [],
     ),
+    pendingReboot: (raw.DBParameterGroups ?? []).some(
+      ({ ParameterApplyStatus }) => ParameterApplyStatus === 'pending-reboot',
+    ),
     // 1 is what a promotion sets by default; 0 would turn backups off on the strength of a missing field.
-    backupRetentionDays: raw.BackupRetentionPeriod ?? 1,
+    backupRetentionDays: numberOr(raw.BackupRetentionPeriod, 1),
     replication: replicationOf(raw),
     instanceClass: raw.DBInstanceClass ?? null,
+    deletionProtected: raw.DeletionProtection ?? false,
     pendingGroups: groups.some(({ status }) => status !== 'active'),
   }
 }

@@ -131,9 +131,11 @@ const rows: readonly Row<ManagedConfirmFacts, Does>[] = [
 /** The table as it decides, for the golden dump, the docs and the CLI. */
 export const managedConfirmRows = listRows(rows)
 
+export const followBy = (facts: ManagedConfirmFacts) => firstMatch(rows, facts)
+
 export function followProvider(input: ManagedConfirmInput): ManagedConfirmAnswer {
   const facts = readFacts(input)
-  const row = firstMatch(rows, facts)
+  const row = followBy(facts)
   return { does: row.does, row: row.id, reason: fill(row.reason, facts), facts }
 }
 

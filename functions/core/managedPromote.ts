@@ -54,6 +54,7 @@ export interface PromoteAnswer {
   readonly does: PromoteDoes
   readonly row: string
   readonly reason: string
+  readonly facts: ManagedPromoteFacts
 }
 
 /**
@@ -142,10 +143,12 @@ const rows: readonly Row<ManagedPromoteFacts, PromoteDoes>[] = [
 /** The table as it decides, for the golden dump, the docs and the CLI. */
 export const managedPromoteRows = listRows(rows)
 
+export const promotionBy = (facts: ManagedPromoteFacts) => firstMatch(rows, facts)
+
 export function decidePromotion(input: ManagedPromoteInput): PromoteAnswer {
   const facts = readFacts(input)
-  const row = firstMatch(rows, facts)
-  return { does: row.does, row: row.id, reason: fill(row.reason, facts) }
+  const row = promotionBy(facts)
+  return { does: row.does, row: row.id, reason: fill(row.reason, facts), facts }
 }
 
 function readFacts(input: ManagedPromoteInput): ManagedPromoteFacts {

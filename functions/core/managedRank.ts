@@ -2,6 +2,7 @@
  * Which replica RDS promotes, and what that loses (S8, S10). RDS lets nobody freeze a replica; instead the old primary is
  * behind its fence by now, so nothing is added to what a replica can still receive, and the furthest of them is chosen.
  */
+import { forbiddenTarget } from './domains.ts'
 import { byResource, type Provider, type ProviderInstance, replicatesFrom, waitedMs } from './managedView.ts'
 import { choiceOf } from './rank.ts'
 import { firstMatch, listRows, type Row } from './table.ts'
@@ -38,9 +39,11 @@ export interface ManagedRanking {
   readonly positionBytes: number | null
   readonly loss: LossEstimate
   readonly passedOver: Readonly<Record<NodeId, string>>
+  /** What the row was chosen by, for the event (H22). */
+  readonly facts: ManagedRankFacts
 }
 
-type ManagedRankFacts = {
+export type ManagedRankFacts = {
   readonly recorded: NodeId | null
   readonly candidate: NodeId | null
   readonly positionBytes: number | null
@@ -57,6 +60,7 @@ type ManagedRankFacts = {
   readonly policy: 'never' | 'bounded' | 'availability'
   readonly boundMs: number
   readonly caughtUpAgeMs: number | null
+  /** For people: the last sample of CloudWatch, and what is known to be missing. */
   readonly lag: string
   readonly approvedBy: string | null
   readonly term: number
@@ -176,6 +180,8 @@ const rows: readonly ManagedRankRow[] = [
 /** The table as it decides, for the golden dump, the docs and the CLI. */
 export const managedRankRows = listRows(rows)
 
+export const managedRankBy = (facts: ManagedRankFacts) => firstMatch(rows, facts)
+
 /** Why nobody could be promoted as far as can be seen now; null: somebody could, perhaps once a backup is over. */
 export function whyNobody(input: ManagedRankInput): string | null {
   const why = input.cluster.nodes.flatMap(({ id }) => {
@@ -222,7 +228,10 @@ export function rankManaged(input: ManagedRankInput): ManagedRanking {
     policy: cluster.policy.loss.mode,
     boundMs: cluster.policy.loss.mode === 'bounded' ? cluster.policy.loss.seconds * 1000 : 0,
     caughtUpAgeMs: candidate === null ? null : caughtUpAge(input, candidate),
-    lag: lagText(candidate === null ? null : (input.lag[candidate] ?? null)),
+    lag: [
+      lagText(candidate === null ? null : (input.lag[candidate] ?? null)),
+      ...missingText(drainToBytes, positionBytes),
+    ].join('; '),
     approvedBy: isApproved(approval, state, candidate) ? (approval?.by ?? null) : null,
     term: state.term,
   }
@@ -231,11 +240,13 @@ export function rankManaged(input: ManagedRankInput): ManagedRanking {
 
 const isKnown = (cluster: ClusterConfig, id: NodeId) => cluster.nodes.some((node) => node.id === id)
 
-/** A position of 0 is none (MySQL without one): it proves nothing. */
+/**
+ * It has all that was committed before the sessions ended behind the closed group, whenever it received it. A position
+ * of 0 is none (MySQL without one): it proves nothing.
+ */
 function isDrained(plan: Plan, positionBytes: number | null): boolean {
-  const fence = plan.network[plan.from]
-  if (!fence?.drained || fence.drainToBytes === null || fence.drainToBytes === 0) return false
-  return (positionBytes ?? -1) >= fence.drainToBytes
+  const drainToBytes = plan.network[plan.from]?.drainToBytes
+  return Boolean(drainToBytes) && (positionBytes ?? -1) >= (drainToBytes ?? 0)
 }
 
 function isApproved(approval: Approval | null, state: ClusterState, candidate: NodeId | null): boolean {
@@ -278,7 +289,8 @@ function ineligibility(input: ManagedRankInput, id: NodeId): Ineligible {
   const status = state.nodes[id]
   if (id === plan.from) return { reason: 'it is the old primary' }
   if (!status || !node) return { reason: 'the state does not know it yet' }
-  if (!node.promotable) return { reason: 'its configuration forbids it (promotable: false)' }
+  const forbidden = forbiddenTarget(cluster, plan.from, node)
+  if (forbidden !== null) return { reason: forbidden }
   if (status.role === 'primary') return { reason: 'it is recorded as primary' }
   if (status.role === 'rebuilding') return { reason: `it is being rebuilt (term ${status.term})` }
   if (status.role === 'diverged') return { reason: 'it follows an older primary: only a new replica helps' }
@@ -345,13 +357,21 @@ function lagText(sample: { readonly lagMs: number; readonly ageMs: number } | nu
   return `CloudWatch's last sample of its lag: ${sample.lagMs} ms, ${sample.ageMs} ms ago`
 }
 
+/** The end of the log was read when the sessions had ended: what a candidate has not, it will not get any more. */
+function missingText(drainToBytes: number | null, positionBytes: number | null): string[] {
+  if (!drainToBytes || positionBytes === null || positionBytes >= drainToBytes) return []
+  return [
+    `it lacks ${drainToBytes - positionBytes} bytes of the log up to byte ${drainToBytes}, where the sessions of the old primary had ended`,
+  ]
+}
+
 function toRanking(
   facts: ManagedRankFacts,
   plan: Plan,
   ineligible: ReadonlyMap<NodeId, string>,
   order: readonly NodeId[],
 ): ManagedRanking {
-  const row = firstMatch(rows, facts)
+  const row = managedRankBy(facts)
   const { reason, target, passedOver, loss: fresh } = choiceOf(row, facts, { ineligible, order })
   return {
     target,
@@ -362,5 +382,6 @@ function toRanking(
     positionBytes: target === null ? null : facts.positionBytes,
     loss: row.id === 'P1' ? (plan.loss ?? fresh) : fresh,
     passedOver,
+    facts,
   }
 }

@@ -5,12 +5,13 @@
  */
 
 import {
+  type IdentifyFacts,
   identifyRow,
   type NodeDoes,
   type NodeFacts,
-  nodeRows,
+  nodeBy,
   type ReplacedFacts,
-  replacedRows,
+  replacedBy,
 } from './managedSettleRows.ts'
 import {
   byIdentifier,
@@ -20,7 +21,7 @@ import {
   type ProviderInstance,
   replicatesFrom,
 } from './managedView.ts'
-import { fill, firstMatch } from './table.ts'
+import { fill } from './table.ts'
 import type {
   ClusterConfig,
   ClusterState,
@@ -45,7 +46,12 @@ export interface ManagedSettleInput {
   readonly alarms: ReadonlyMap<string, readonly string[]> | null
 }
 
-export type ManagedTask = { readonly row: string; readonly reason: string } & (
+export type ManagedTask = {
+  readonly row: string
+  readonly reason: string
+  /** What the row was chosen by, for the event (H22). */
+  readonly facts: NodeFacts | ReplacedFacts | IdentifyFacts
+} & (
   | { readonly do: 'halt'; readonly node: NodeId }
   | { readonly do: 'fence'; readonly node: NodeId }
   | { readonly do: 'identify'; readonly node: NodeId; readonly resourceId: string }
@@ -62,9 +68,13 @@ export type ManagedTask = { readonly row: string; readonly reason: string } & (
       readonly do: 'create'
       readonly node: NodeId
       readonly source: ProviderInstance
+      /** Present identifier of what it replaces, as whose settings it gets; null: that is gone. */
+      readonly like: string | null
       readonly groupIds: readonly string[] | null
       readonly instanceClass: string | null
     }
+  | { readonly do: 'configure'; readonly node: NodeId; readonly identifier: string; readonly name: string }
+  | { readonly do: 'restart'; readonly node: NodeId; readonly identifier: string }
   | {
       readonly do: 'delete' | 'stop' | 'close' | 'forget'
       readonly node: NodeId
@@ -88,21 +98,22 @@ export function managedSettleWork(input: ManagedSettleInput): ManagedWork {
   for (const node of cluster.nodes) {
     if (node.id === state.primary || !state.nodes[node.id]) continue
     const facts = nodeFacts(input, node)
-    const row = firstMatch(nodeRows, facts)
+    const row = nodeBy(facts)
     const reason = fill(row.reason, facts)
     if (row.does === 'left' || row.does === 'missing' || row.does === 'unapproved') left.push(reason)
     if (row.does === 'missing' || row.does === 'unapproved') findings.push(missing(node, row.does, reason))
-    const task = nodeTask(input, { node, row: row.id, does: row.does, reason })
+    const task = nodeTask(input, { node, row: row.id, does: row.does, reason, facts })
     if (task) tasks.push(task)
   }
   for (const each of state.replaced) {
     const facts = replacedFacts(input, each)
-    const row = firstMatch(replacedRows, facts)
+    const row = replacedBy(facts)
     const reason = fill(row.reason, facts)
     if (row.does === 'left') left.push(reason)
+    if (row.does === 'missing') findings.push(kept(each, reason))
     if (row.does === 'nothing' || row.does === 'left' || row.does === 'missing') continue
     const { node, resourceId } = each
-    tasks.push({ row: row.id, reason, do: row.does, node, resourceId, identifier: facts.name ?? '' })
+    tasks.push({ row: row.id, reason, facts, do: row.does, node, resourceId, identifier: facts.name ?? '' })
   }
   tasks.push(...identifyTasks(input))
   tasks.sort((a, b) => Number(isFencing(b)) - Number(isFencing(a)))
@@ -127,6 +138,15 @@ function missing(node: NodeConfig, does: 'missing' | 'unapproved', message: stri
       does === 'unapproved'
         ? 'Run approve for the term that the message names.'
         : 'Do as the message says: until then the loss of the primary is worse.',
+  }
+}
+
+function kept({ node }: ReplacedInstance, message: string): Finding {
+  return {
+    key: `replica-kept:${node}`,
+    severity: 'info',
+    message,
+    todo: 'Turn its deletion protection off, then it is deleted; until then it is paid for.',
   }
 }
 
@@ -181,12 +201,42 @@ function nodeFacts(input: ManagedSettleInput, node: NodeConfig): NodeFacts {
     heldBy: held?.resourceId ?? null,
     heldStatus: held?.status ?? null,
     isSuccessor,
+    ...parameterGroupOf(input, node, { held, primary }),
     rebuild: cluster.policy.rebuild,
     approved: input.approved,
     renamedTo: renamed(node.instanceId, status.term),
     primaryStatus: primary?.status ?? null,
     primaryBackups: primary?.backupRetentionDays ?? 0,
   }
+}
+
+/**
+ * RDS takes no parameter group for a new replica of PostgreSQL, and gives one in another Region the default of that
+ * Region. One that somebody chose stays, whichever it is.
+ */
+function parameterGroupOf(
+  input: ManagedSettleInput,
+  node: NodeConfig,
+  { held, primary }: { held: ProviderInstance | null; primary: ProviderInstance | null },
+): Pick<NodeFacts, 'parameterGroup' | 'wantedGroup' | 'pendingReboot'> {
+  const now = held?.parameterGroups[0] ?? null
+  const before = predecessorOf(input, node)?.parameterGroups[0] ?? null
+  const isDefault = (name: string | null) => name?.startsWith('default.') ?? true
+  const isFar = primary !== null && primary.region !== node.region
+  return {
+    parameterGroup: now,
+    wantedGroup: isFar && now !== null && isDefault(now) && !isDefault(before) ? before : null,
+    pendingReboot: held?.pendingReboot ?? false,
+  }
+}
+
+/** The instance that had the place before, under whatever name it has now. */
+function predecessorOf(input: ManagedSettleInput, node: NodeConfig): ProviderInstance | null {
+  const { instances, recorded } = viewsOf(input, node)
+  return (
+    recorded ??
+    byResource(instances, input.state.replaced.findLast((each) => each.node === node.id)?.resourceId)
+  )
 }
 
 /** S11: seen streaming on the current timeline, by SQL; RDS's own word for it is not enough, and its contrary is. */
@@ -210,9 +260,9 @@ export function renamed(identifier: string, term: number): string {
 
 function nodeTask(
   input: ManagedSettleInput,
-  found: { node: NodeConfig; row: string; does: NodeDoes; reason: string },
+  found: { node: NodeConfig; row: string; does: NodeDoes; reason: string; facts: NodeFacts },
 ): ManagedTask | undefined {
-  const { node, row, does, reason } = found
+  const { node, row, does, reason, facts } = found
   const { recorded, held } = viewsOf(input, node)
   const status = input.state.nodes[node.id]
   switch (does) {
@@ -223,17 +273,38 @@ function nodeTask(
       return undefined
     case 'halt':
     case 'fence':
-      return { row, reason, do: does, node: node.id }
+      return { row, reason, facts, do: does, node: node.id }
     case 'joined': {
       const isSuccessor = held !== null && replicatesFrom(held, primaryViewOf(input))
       const joined = isSuccessor ? held : recorded
-      return joined ? { row, reason, do: 'joined', node: node.id, resourceId: joined.resourceId } : undefined
+      return joined
+        ? { row, reason, facts, do: 'joined', node: node.id, resourceId: joined.resourceId }
+        : undefined
     }
+    case 'configure': {
+      const { wantedGroup } = parameterGroupOf(input, node, { held, primary: primaryViewOf(input) })
+      return held && wantedGroup
+        ? {
+            row,
+            reason,
+            facts,
+            do: 'configure',
+            node: node.id,
+            identifier: held.identifier,
+            name: wantedGroup,
+          }
+        : undefined
+    }
+    case 'restart':
+      return held
+        ? { row, reason, facts, do: 'restart', node: node.id, identifier: held.identifier }
+        : undefined
     case 'rename':
       if (!recorded || !status) return undefined
       return {
         row,
         reason,
+        facts,
         do: 'rename',
         node: node.id,
         resourceId: recorded.resourceId,
@@ -245,21 +316,23 @@ function nodeTask(
     case 'create': {
       const source = primaryViewOf(input)
       return source
-        ? { row, reason, do: 'create', node: node.id, source, ...likeBefore(input, node, source) }
+        ? { row, reason, facts, do: 'create', node: node.id, source, ...likeBefore(input, node, source) }
         : undefined
     }
   }
 }
 
-/** Groups as configured, else those of the primary in the same Region; the class as it was in this place. */
+/**
+ * Groups as configured, else those of the primary in the same Region, else those that it had itself, which a former
+ * primary has no more. The rest as it was in this place.
+ */
 function likeBefore(input: ManagedSettleInput, node: NodeConfig, source: ProviderInstance) {
-  const { instances, recorded } = viewsOf(input, node)
-  const before =
-    recorded ??
-    byResource(instances, input.state.replaced.findLast((each) => each.node === node.id)?.resourceId)
+  const before = predecessorOf(input, node)
   const ofPrimary = source.region === node.region ? source.groups.map((each) => each.id) : null
+  const own = (before?.groups ?? []).map((each) => each.id).filter((id) => id !== node.closedGroupId)
   return {
-    groupIds: node.groupIds ?? ofPrimary,
+    like: before?.identifier ?? null,
+    groupIds: node.groupIds ?? ofPrimary ?? (own.length > 0 ? own : null),
     instanceClass: before?.instanceClass ?? source.instanceClass,
   }
 }
@@ -286,6 +359,7 @@ function replacedFacts(input: ManagedSettleInput, replaced: ReplacedInstance): R
     hasGroup: groupId !== null,
     replicas: view?.replicas ?? [],
     renamed: view !== null && view.identifier !== node?.instanceId,
+    protected: view?.deletionProtected ?? false,
     rebuild: cluster.policy.rebuild,
     writer: status?.possibleWriter != null && status.instanceId === resourceId,
   }
@@ -309,7 +383,9 @@ function identifyTasks(input: ManagedSettleInput): ManagedTask[] {
     if (!isOurs || status.instanceId === held.resourceId) return []
     const facts = { node: node.id, resourceId: held.resourceId, recorded: status.instanceId }
     const reason = fill(identifyRow.reason, facts)
-    return [{ row: identifyRow.id, reason, do: 'identify', node: node.id, resourceId: held.resourceId }]
+    return [
+      { row: identifyRow.id, reason, facts, do: 'identify', node: node.id, resourceId: held.resourceId },
+    ]
   })
 }
 

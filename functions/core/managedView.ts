@@ -20,11 +20,15 @@ export interface ProviderInstance {
   readonly replicas: readonly string[]
   readonly groups: readonly { readonly id: string; readonly status: string }[]
   readonly parameterGroups: readonly string[]
+  /** Its parameter group is not in force before a reboot. */
+  readonly pendingReboot: boolean
   readonly backupRetentionDays: number
   /** `StatusInfos` of type "read replication"; null: none. */
   readonly replication: { readonly status: string; readonly normal: boolean } | null
   readonly instanceClass: string | null
   readonly pendingGroups: boolean
+  /** RDS deletes it for nobody. */
+  readonly deletionProtected: boolean
 }
 
 /** Instances by Region; null: the Region did not answer. */

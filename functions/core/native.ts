@@ -393,8 +393,12 @@ export interface NativeDecision {
   readonly facts: NativeFacts
 }
 
+/** `N` for aurora, `G` for aurora-global. */
+export const nativeBy = (letter: 'N' | 'G', facts: NativeFacts) =>
+  firstMatch(letter === 'G' ? auroraGlobal : aurora, facts)
+
 export function decideNative(engine: EngineName, input: NativeInput): NativeDecision {
   const facts = nativeFacts(input)
-  const row = firstMatch(engine === 'aurora-global' ? auroraGlobal : aurora, facts)
+  const row = nativeBy(engine === 'aurora-global' ? 'G' : 'N', facts)
   return { does: row.does, row: row.id, reason: fill(row.reason, facts), facts }
 }

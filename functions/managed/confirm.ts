@@ -4,11 +4,13 @@
  */
 import { standDown } from '../acts/compensate.ts'
 import { judgeDeath } from '../acts/judging.ts'
-import { majority } from '../core/classify.ts'
+import { downOf, goOnWithName, undoSwitchover } from '../acts/resuming.ts'
+import { forbiddenTarget } from '../core/domains.ts'
 import { agreement, anyRow } from '../core/looks.ts'
 import { followProvider } from '../core/managedConfirm.ts'
 import { whyNobody } from '../core/managedRank.ts'
 import { byResource, isBusy, isClosed, type Provider, replicatesFrom, waitedMs } from '../core/managedView.ts'
+import { decideResume } from '../core/resume.ts'
 import { possibleWriters } from '../core/state.ts'
 import type { Look, NodeConfig, NodeId, Plan, ProbeRow } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
@@ -22,8 +24,7 @@ export const confirmManaged: ManagedPhase = async (context, operation, input) =>
   const plan = planOf(operation.state)
   if (plan.target !== null) return resumeForward(context, operation, input, plan.target)
   if (plan.kind === 'switchover') {
-    if (input.kind === 'resume')
-      return standDown(operation, input, 'L8', 'an interrupted switchover is undone: nothing was promoted')
+    if (input.kind === 'resume') return undoSwitchover(operation, input)
     // Recorded before it was applied: it is on its way back, and does not begin again.
     if (plan.writeStop !== null)
       return standDown(
@@ -63,7 +64,7 @@ async function follow(context: StepContext, operation: Operation, input: Workflo
     nobody: whyNobody({ ...ranked, caughtUpAgeMs: {}, lag: {}, waits: 0 }),
   })
   const { does, row, reason, facts } = answer
-  if (does === 'page') return standDown(operation, input, row, reason, true)
+  if (does === 'page') return standDown(operation, input, row, reason, true, facts)
   if (does === 'judge') return judgeDeath(context, operation, input)
   const counts = { ...plan.looks, asked: plan.looks.asked + 1 }
   await operation.write(
@@ -149,7 +150,7 @@ function isReady(
   const { row } = agreement(looks, context.observers, node.id)
   return (
     node.id !== state.primary &&
-    node.promotable &&
+    forbiddenTarget(operation.cluster, state.primary, node) === null &&
     state.nodes[node.id]?.role === 'standby' &&
     view?.status === 'available' &&
     replicatesFrom(view, recordedView(operation, provider, state.primary)) &&
@@ -168,62 +169,46 @@ async function resumeForward(
   target: NodeId,
 ): Promise<StepResult> {
   const plan = planOf(operation.state)
-  const go = async (phase: 'promoting' | 'fencing', message: string) => {
-    await operation.write({ phase }, { kind: 'resumed', row: 'L8', message })
-    return done(input, phase === 'promoting' ? 'promote' : 'fence')
-  }
-  if (plan.promotedTimeline !== null) {
-    await operation.write(
-      { phase: 'repointing' },
-      { kind: 'resumed', row: 'L8', message: `${target} was promoted and recorded: going on with the name` },
-    )
-    return done({ ...input, promoted: { node: target, timeline: plan.promotedTimeline } }, 'repoint')
-  }
+  const { silentLooks } = context.cluster.policy
+  if (plan.promotedTimeline !== null)
+    return goOnWithName(operation, input, decideResume(plan, null, silentLooks))
   const provider = await readProvider(operation, [target])
   const looks = await lookRound(operation, { writeProbe: false })
   const instances = provider.get(nodeOf(operation, target).region)
   const view = byResource(instances, operation.state.nodes[target]?.instanceId)
   const row = anyRow(looks, target)
   const hasForked = row !== null && !row.inRecovery && row.timeline > plan.fromTimeline
-  if (view?.source === null || hasForked)
-    return go('promoting', `the promotion of ${target} was seen: going on from there`)
   const graceLeftMs = (operation.cluster.managed?.providerGraceMs ?? 0) - waitedMs(input.waits ?? 0)
   const isFollowed = view !== null && (isBusy(view.status) || view.status === 'backing-up') && graceLeftMs > 0
-  if (row?.inRecovery || isFollowed)
-    return go('fencing', `${target} is still a replica: the others are fenced again, then it is promoted`)
-  return doubt(context, operation, input, { target, looks, gone: instances !== null && view === null })
-}
-
-/** The target does not answer, or is not there: after some looks another one is chosen. */
-async function doubt(
-  context: StepContext,
-  operation: Operation,
-  input: WorkflowInput,
-  found: { target: NodeId; looks: readonly Look[]; gone: boolean },
-): Promise<StepResult> {
-  const { target, looks, gone } = found
-  const plan = planOf(operation.state)
-  const { votes, class: seen } = agreement(looks, context.observers, target)
-  const dead = (votes.refused ?? 0) + (votes.silent ?? 0) + (votes.unreachable ?? 0) + (votes.broken ?? 0)
-  const isDead = gone || dead >= majority(context.observers.length)
-  const counts = { ...plan.looks, asked: plan.looks.asked + 1, dead: isDead ? plan.looks.dead + 1 : 0 }
-  if (counts.dead < context.cluster.policy.silentLooks) {
-    await operation.write(
-      { plan: { ...plan, looks: counts } },
-      { kind: 'waiting', row: 'L8', message: `${target} does not answer` },
-    )
-    return waiting(input, 'confirm', `target ${target} is ${gone ? 'gone' : seen}`)
-  }
-  // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
-  await operation.write(
-    { phase: 'fencing', plan: { ...anotherTarget(plan), looks: counts } },
+  const answer = decideResume(
+    plan,
     {
-      kind: 'confirmed',
-      row: 'L8',
-      message: `target ${target} of the older term is ${gone ? 'gone' : 'dead'}: another one is chosen`,
+      ...downOf(context, looks, target),
+      promoted: view?.source === null || hasForked,
+      standby: row?.inRecovery === true || isFollowed,
+      gone: instances !== null && view === null,
     },
+    silentLooks,
   )
-  return done({ ...input, kind: 'failover' }, 'fence')
+  const resumed = { row: answer.row, message: answer.reason, facts: answer.facts }
+  switch (answer.does) {
+    case 'promote':
+      await operation.write({ phase: 'promoting' }, { kind: 'resumed', ...resumed })
+      return done(input, 'promote')
+    case 'fence':
+      await operation.write({ phase: 'fencing' }, { kind: 'resumed', ...resumed })
+      return done(input, 'fence')
+    case 'anew':
+      // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
+      await operation.write(
+        { phase: 'fencing', plan: { ...anotherTarget(plan), looks: answer.counts } },
+        { kind: 'confirmed', ...resumed },
+      )
+      return done({ ...input, kind: 'failover' }, 'fence')
+    default:
+      await operation.write({ plan: { ...plan, looks: answer.counts } }, { kind: 'waiting', ...resumed })
+      return waiting(input, 'confirm', `${answer.row}: ${answer.reason}`)
+  }
 }
 
 /** What a switchover had closed is a failover's fence from here on, which is not undone (S5). */

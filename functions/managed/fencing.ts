@@ -1,11 +1,25 @@
 /** One look at the network fence of one node, and what row of `managedFence.ts` says is next, carried out. */
+import { forbiddenTarget } from '../core/domains.ts'
 import { anyRow } from '../core/looks.ts'
-import { decideFence, type FenceAnswer, type FenceDoes, fenceIntent } from '../core/managedFence.ts'
+import {
+  decideFence,
+  type FenceAnswer,
+  type FenceDoes,
+  fenceIntent,
+  type ManagedFenceInput,
+} from '../core/managedFence.ts'
 import { byResource, isClosed, type Provider, type ProviderInstance } from '../core/managedView.ts'
 import type { Approval, Evidence, Look, NetworkFence, NodeConfig, NodeId, Plan } from '../core/types.ts'
 import type { Operation } from '../operation.ts'
 import { approvalOf, lookRound, nodeOf, planOf } from '../step.ts'
-import { actOnRds, newestRestart, problemOfAct, readProvider, recordedView } from './provider.ts'
+import {
+  actOnRds,
+  newestRestart,
+  problemOfAct,
+  providerPollMs,
+  readProvider,
+  recordedView,
+} from './provider.ts'
 
 export interface FenceSight {
   readonly provider: Provider
@@ -21,6 +35,8 @@ export interface FenceOptions {
   readonly waits: number
   /** Looks in a row in which a reboot did not show, by node; of this invocation. */
   readonly unseen: Map<NodeId, number>
+  /** Whose clients are kept out while the next look is taken, since their group is changing; of this invocation. */
+  readonly keptOut: Set<NodeId>
 }
 
 export async function lookForFence(
@@ -37,12 +53,32 @@ export async function lookForFence(
   return { provider, looks, approval }
 }
 
-export interface Advance extends Pick<FenceAnswer, 'does' | 'row' | 'reason'> {
+export interface Advance extends FenceAnswer {
   /** Something changed by it that may be looked at again at once. */
   readonly moved: boolean
 }
 
-const moves: readonly FenceDoes[] = ['accept', 'evidence', 'recordIntent', 'closedSeen', 'seen', 'drained']
+const moves: readonly FenceDoes[] = [
+  'accept',
+  'evidence',
+  'recordIntent',
+  'drainIntent',
+  'endFirst',
+  'closedSeen',
+  'seen',
+  'drained',
+  'notDrained',
+]
+
+/**
+ * Ends whoever comes back, for as long as a look takes: what is committed between the last moment at which a candidate
+ * receives and the end of the last session is lost. RDS knows no better way to stop writers (docs/engines.md). False: it
+ * did not come about.
+ */
+export async function keepOut(operation: Operation, id: NodeId): Promise<boolean> {
+  const result = await operation.sql(id, { do: 'endSessions', keepOutMs: providerPollMs })
+  return result.outcome === 'done'
+}
 
 /** Decides by one row and carries it out; every write and act of it explains itself by that row. */
 export async function advanceFence(
@@ -69,35 +105,46 @@ export async function advanceFence(
     // Without positions nothing can be shown to be drained; the reboot ends the sessions all the same.
     drains: options.drains === id && operation.cluster.managed?.family === 'postgres',
     switchover: options.switchover,
-    reached: hasReached(operation, fence, sight.looks),
+    ...candidates(operation, sight.looks),
     unseen: options.unseen.get(id) ?? 0,
     waits: options.waits,
   })
   options.unseen.set(id, fence?.reboot === 'requested' ? (options.unseen.get(id) ?? 0) + 1 : 0)
   const change = { startedAtBefore: row?.startedAt ?? null, restartBefore: restart }
   const problem = await carryOut(operation, { node, view, fence, answer, change, options })
-  const { does, row: rowId, reason } = answer
-  return { does, row: rowId, reason: problem ?? reason, moved: moves.includes(does) }
+  const { does, reason } = answer
+  const wasKeptOut = options.keptOut.has(id)
+  if (does === 'keepOut' || (does === 'closeGroup' && answer.facts.drainBegun)) options.keptOut.add(id)
+  else options.keptOut.delete(id)
+  return {
+    ...answer,
+    reason: problem ?? reason,
+    moved: problem === undefined && (moves.includes(does) || (options.keptOut.has(id) && !wasKeptOut)),
+  }
 }
 
-/** Has a candidate all that the old primary had when its sessions had ended? */
-function hasReached(operation: Operation, fence: NetworkFence | null, looks: readonly Look[]): boolean {
+/** Who could be promoted: how far the furthest of them has received, and whether any of them goes on receiving. */
+function candidates(
+  operation: Operation,
+  looks: readonly Look[],
+): Pick<ManagedFenceInput, 'candidateBytes' | 'receives'> {
   const plan = planOf(operation.state)
-  const end = fence?.drainToBytes
-  // A position of 0 is none (MySQL without one): nothing is drained by it.
-  if (!end) return false
-  return operation.cluster.nodes.some((node) => {
-    const isCandidate = plan.to === null ? node.promotable : node.id === plan.to
+  const seen = operation.cluster.nodes.flatMap((node) => {
+    const isCandidate =
+      plan.to === null ? forbiddenTarget(operation.cluster, plan.from, node) === null : node.id === plan.to
     const row = anyRow(looks, node.id)
-    return (
-      isCandidate &&
+    return isCandidate &&
       node.id !== plan.from &&
       operation.state.nodes[node.id]?.role === 'standby' &&
       row?.inRecovery === true &&
-      row.timeline === plan.fromTimeline &&
-      row.positionBytes >= end
-    )
+      row.timeline === plan.fromTimeline
+      ? [row]
+      : []
   })
+  return {
+    candidateBytes: seen.length === 0 ? null : Math.max(...seen.map((row) => row.positionBytes)),
+    receives: seen.some((row) => row.upstream?.status === 'streaming'),
+  }
 }
 
 async function carryOut(
@@ -120,6 +167,7 @@ async function carryOut(
   switch (answer.does) {
     case 'wait':
     case 'backOut':
+    case 'keepOut':
       return undefined
     case 'needApproval':
       // Said once, not at each look.
@@ -136,9 +184,17 @@ async function carryOut(
         note('fence intended'),
       )
       return undefined
-    case 'closedSeen':
-      await record('closed', { closed: true, ...step.change })
+    case 'drainIntent':
+      await record('draining', { drainSince: options.waits })
       return undefined
+    case 'closedSeen':
+      await record('closed', { closed: true, drainSince: options.waits, ...step.change })
+      return undefined
+    case 'notDrained':
+      await record('not drained', { missingBytes: answer.facts.missingBytes ?? 0 })
+      return undefined
+    case 'endFirst':
+      return endSessions(operation, { node, fence, note: note('sessions ended'), first: true })
     case 'seen':
       await record('rebooting', { reboot: 'seen' })
       return undefined
@@ -146,7 +202,7 @@ async function carryOut(
       await record('drained', { drained: true })
       return undefined
     case 'endSessions':
-      return endSessions(operation, node, fence, note('sessions ended'))
+      return endSessions(operation, { node, fence, note: note('sessions ended'), first: false })
     case 'closeGroup':
       return view === null ? undefined : closeGroup(operation, node, view, options, note('fence requested'))
     case 'reboot':
@@ -219,19 +275,21 @@ async function reboot(
   return problem === null ? undefined : `${node.id}: its reboot was ${problem}`
 }
 
+/** `first`: before the group is closed, when clients can come back. */
 async function endSessions(
   operation: Operation,
-  node: NodeConfig,
-  fence: NetworkFence | null,
-  note: Note,
+  step: { node: NodeConfig; fence: NetworkFence | null; note: Note; first: boolean },
 ): Promise<string | undefined> {
-  const result = await operation.sql(node.id, { do: 'endSessions' })
+  const { node, fence, note, first } = step
+  const result = await operation.sql(node.id, { do: 'endSessions', ...(first ? { keepOutMs: 0 } : {}) })
   if (result.outcome !== 'done' || result.measurement === undefined || fence === null)
     return `${node.id}: its sessions could not be ended: ${result.message}`
   const { positionBytes } = result.measurement
+  const ended = first ? { firstEndBytes: positionBytes } : { drainToBytes: positionBytes, drained: false }
+  const when = first ? 'its sessions were ended' : 'its sessions ended behind its closed group'
   await operation.write(
-    { plan: withFence(operation, node.id, { ...fence, drainToBytes: positionBytes, drained: false }) },
-    { ...note, message: `${node.id}: its sessions ended at byte ${positionBytes} of its log` },
+    { plan: withFence(operation, node.id, { ...fence, ...ended }) },
+    { ...note, message: `${node.id}: ${when} at byte ${positionBytes} of its log` },
   )
   return undefined
 }

@@ -6,11 +6,13 @@
  * Every call names its target, which is recorded before (S1): made twice, or late, it can not lead to anybody else.
  */
 import { standDown } from '../acts/compensate.ts'
+import { goOnWithName, undoSwitchover } from '../acts/resuming.ts'
 import { anyRow } from '../core/looks.ts'
 import type { NativeDecision } from '../core/native.ts'
 import { fenceResult } from '../core/nativeEvents.ts'
 import { lossOf } from '../core/nativeFacts.ts'
 import { nativeProgress, withProgress } from '../core/nativeProgress.ts'
+import { decideResume } from '../core/resume.ts'
 import { possibleWriters, promotedNodes, withNodes } from '../core/state.ts'
 import type { Evidence, NodeId, Plan, SynchronousSet } from '../core/types.ts'
 import type { WorkflowInput } from '../core/workflow.ts'
@@ -29,8 +31,7 @@ export const confirmNative: NativeStep = async (context, operation, input) => {
   const plan = planOf(operation.state)
   if (input.kind === 'resume') {
     if (plan.target !== null) return resumeForward(context, operation, input)
-    if (plan.kind === 'switchover')
-      return standDown(operation, input, 'L8', 'an interrupted switchover is undone: nobody was asked')
+    if (plan.kind === 'switchover') return undoSwitchover(operation, input)
   }
   const watch = new Watch(context, operation, input, 'confirming')
   const decision = await watch.next()
@@ -42,25 +43,20 @@ export const confirmNative: NativeStep = async (context, operation, input) => {
 }
 
 /** A recorded target is a possible writer until settle has shown that it is a reader still (S1). */
-async function end(operation: Operation, input: WorkflowInput, { does, row, reason }: NativeDecision) {
+async function end(operation: Operation, input: WorkflowInput, { does, row, reason, facts }: NativeDecision) {
   const plan = planOf(operation.state)
   if (plan.target !== null && plan.returnTo === 'steady') {
     const message = `${plan.target} was recorded as the target: it is looked at before the cluster is steady`
-    await operation.write({ plan: { ...plan, returnTo: 'settling' } }, { kind: 'waiting', row, message })
+    const note = { kind: 'waiting', row, message, facts }
+    await operation.write({ plan: { ...plan, returnTo: 'settling' } }, note)
   }
-  return standDown(operation, input, row, reason, does === 'give up')
+  return standDown(operation, input, row, reason, does === 'give up', facts)
 }
 
 /** The target is recorded: forward with it; with another one only when it was not elected and can not be. */
 const resumeForward: NativeStep = async (context, operation, input) => {
   const plan = planOf(operation.state)
-  if (plan.promotedTimeline !== null && plan.target !== null) {
-    await operation.write(
-      { phase: 'repointing' },
-      { kind: 'resumed', row: 'L8', message: `${plan.target} was elected and recorded: going on from there` },
-    )
-    return done({ ...input, promoted: { node: plan.target, timeline: plan.promotedTimeline } }, 'repoint')
-  }
+  if (plan.promotedTimeline !== null) return goOnWithName(operation, input, decideResume(plan, null, 0))
   const watch = new Watch(context, operation, input, 'resuming')
   const decision = await watch.next()
   if (decision.does === 'forward') {
@@ -228,7 +224,7 @@ async function ask(watch: Watch, { row, reason, facts }: NativeDecision): Promis
   const answer = answerOf(outcome, before.doubt)
   await operation.write(
     { plan: withProgress(intent, answer) },
-    { kind: 'waiting', row, message: `AWS answered: ${outcome.outcome} ${answer.refusal}` },
+    { kind: 'waiting', row, message: `AWS answered: ${outcome.outcome} ${answer.refusal}`, facts },
   )
 }
 
@@ -252,7 +248,7 @@ async function callFor(watch: Watch, plan: Plan): Promise<{ region: string; call
     const call = { do: 'failoverCluster', cluster: own.identifier, target: target.instanceId } as const
     return { region: target.region, call }
   }
-  const view = await readGlobal(rds, cluster)
+  const view = await readGlobal(context.ports, cluster)
   const member = view.members.find(
     (each) => each.region === target.region && each.clusterIdentifier === target.instanceId,
   )

@@ -33,7 +33,7 @@ export const settleNative: NativeStep = async (context, operation, input) => {
   for (const task of tasks) await carryOut(operation, task)
   if (classes[operation.state.primary] !== 'writable')
     left.push(`${operation.state.primary} is ${classes[operation.state.primary] ?? 'unknown'}`)
-  const name = movesNoName(context.cluster) ? undefined : await assertName(context, operation.state)
+  const name = movesNoName(context.cluster) ? undefined : await assertName(context, operation)
   return endPass(operation, input, name === undefined ? left : [...left, name])
 }
 

@@ -2,13 +2,37 @@
 import { nodeOfGlobal, startedFailover } from '../core/nativeEvents.ts'
 import type { LagSample, NativeNode, NativeSight } from '../core/nativeFacts.ts'
 import type { ClusterConfig, NodeId } from '../core/types.ts'
-import type { DbClusterView, DbEvent, GlobalClusterView, Rds } from '../ports.ts'
+import type { Clock, DbClusterView, DbEvent, GlobalClusterView, Rds } from '../ports.ts'
 
-type World = { readonly rds: Rds }
+type World = { readonly rds: Rds; readonly clock: Clock }
 
-export async function readSight({ rds }: World, cluster: ClusterConfig): Promise<NativeSight> {
+/**
+ * How long one of several Regions may take to answer: that of one request. A Region that is lost answers nothing, and the
+ * others must be heard more than once within the time of a step.
+ */
+const regionMs = 3_000
+
+/** Rejects when a Region takes too long; the handler's end ends the request. */
+async function within<T>({ clock }: World, region: string, work: Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const late = clock.sleep(regionMs, over.signal).then(() => {
+    throw new Error(`${region} did not answer within ${regionMs} ms`)
+  })
+  // What loses the race is never unhandled.
+  late.catch(() => undefined)
+  work.catch(() => undefined)
   try {
-    return cluster.engine === 'aurora' ? await auroraSight(rds, cluster) : await globalSight(rds, cluster)
+    return await Promise.race([work, late])
+  } finally {
+    over.abort()
+  }
+}
+
+export async function readSight(world: World, cluster: ClusterConfig): Promise<NativeSight> {
+  try {
+    return cluster.engine === 'aurora'
+      ? await auroraSight(world.rds, cluster)
+      : await globalSight(world, cluster)
   } catch (error) {
     return { ...nothing, problem: messageOf(error) }
   }
@@ -51,8 +75,8 @@ export function auroraCluster(
 }
 
 /** A Region whose API is away says nothing of its own cluster; of the global one any other Region tells. */
-async function globalSight(rds: Rds, cluster: ClusterConfig): Promise<NativeSight> {
-  const [view, clusters] = await Promise.all([readGlobal(rds, cluster), clustersOf(rds, cluster)])
+async function globalSight(world: World, cluster: ClusterConfig): Promise<NativeSight> {
+  const [view, clusters] = await Promise.all([readGlobal(world, cluster), clustersOf(world, cluster)])
   const nodes: Record<NodeId, NativeNode> = {}
   for (const node of cluster.nodes) {
     const member = view.members.find((each) => nodeOfGlobal([node], each) !== null)
@@ -85,26 +109,43 @@ function globalUnderWay(view: GlobalClusterView, own: DbClusterView | undefined)
   return own === undefined || own.status === 'available' ? null : `cluster ${own.identifier} is ${own.status}`
 }
 
-export async function readGlobal(rds: Rds, cluster: ClusterConfig): Promise<GlobalClusterView> {
+/**
+ * Throws when no Region answers, and when those that do name different writers: one that comes back may say for a while
+ * what was true when it was lost.
+ */
+export async function readGlobal(world: World, cluster: ClusterConfig): Promise<GlobalClusterView> {
   const id = cluster.managed?.globalClusterId ?? ''
+  const views: GlobalClusterView[] = []
   const problems: string[] = []
-  for (const region of new Set(cluster.nodes.map((node) => node.region))) {
-    try {
-      const view = await rds.global(region, id)
-      if (view !== null) return view
-      problems.push(`${region} does not know global cluster ${id}`)
-    } catch (error) {
-      problems.push(`${region}: ${messageOf(error)}`)
-    }
-  }
-  throw new Error(problems.join('; '))
+  const regions = new Set(cluster.nodes.map((node) => node.region))
+  await Promise.all(
+    [...regions].map(async (region) => {
+      try {
+        const view = await within(world, region, world.rds.global(region, id))
+        if (view === null) problems.push(`${region} does not know global cluster ${id}`)
+        else views.push(view)
+      } catch (error) {
+        problems.push(`${region}: ${messageOf(error)}`)
+      }
+    }),
+  )
+  const [first] = views
+  if (first === undefined) throw new Error(problems.join('; '))
+  const writers = new Set(views.map(writerArn))
+  if (writers.size > 1)
+    throw new Error(
+      `the Regions name different writers: ${[...writers].map((arn) => arn ?? 'nobody').join(', ')}`,
+    )
+  return first
 }
 
-async function clustersOf(rds: Rds, cluster: ClusterConfig): Promise<ReadonlyMap<NodeId, DbClusterView>> {
+const writerArn = ({ members }: GlobalClusterView) => members.find(({ isWriter }) => isWriter)?.clusterArn
+
+async function clustersOf(world: World, cluster: ClusterConfig): Promise<ReadonlyMap<NodeId, DbClusterView>> {
   const found = new Map<NodeId, DbClusterView>()
   await Promise.all(
     cluster.nodes.map(async ({ id, region, instanceId }) => {
-      const clusters = await rds.clusters(region).catch(() => [])
+      const clusters = await within(world, region, world.rds.clusters(region)).catch(() => [])
       const own = clusters.find((each) => each.identifier === instanceId)
       if (own) found.set(id, own)
     }),
@@ -126,19 +167,16 @@ async function eventsOf(
  * can not be reached, on one of the new primary's.
  */
 export async function fenceEvents(
-  { rds }: World,
+  world: World,
   cluster: ClusterConfig,
   from: NodeId,
 ): Promise<readonly DbEvent[]> {
   const old = cluster.nodes.find((node) => node.id === from)
   if (cluster.engine !== 'aurora-global' || old === undefined) return []
   const all = await Promise.all(
-    cluster.nodes.map(async ({ region, instanceId }) => {
-      const clusters = await rds.clusters(region).catch(() => [])
-      const members = clusters.find((each) => each.identifier === instanceId)?.members ?? []
-      const of = members.map(({ identifier }) => eventsOf(rds, region, { type: 'db-instance', identifier }))
-      return (await Promise.all(of)).flat()
-    }),
+    cluster.nodes.map(async ({ region, instanceId }) =>
+      within(world, region, memberEvents(world.rds, region, instanceId)).catch(() => []),
+    ),
   )
   const mark = `DB cluster ${old.instanceId} in Region ${old.region}`
   return all
@@ -147,30 +185,41 @@ export async function fenceEvents(
     .toSorted((a, b) => (a.atText < b.atText ? 1 : -1))
 }
 
+async function memberEvents(rds: Rds, region: string, identifier: string): Promise<readonly DbEvent[]> {
+  const own = (await rds.clusters(region)).find((each) => each.identifier === identifier)
+  const of = (own?.members ?? []).map((member) =>
+    eventsOf(rds, region, { type: 'db-instance', identifier: member.identifier }),
+  )
+  return (await Promise.all(of)).flat()
+}
+
 /** RDS-EVENT-0397: the global writer endpoint leads to this node. Its absence says nothing. */
 export async function endpointEvents(
-  { rds }: World,
+  world: World,
   cluster: ClusterConfig,
   target: NodeId,
 ): Promise<readonly DbEvent[]> {
   const node = cluster.nodes.find((each) => each.id === target)
   if (cluster.engine !== 'aurora-global' || node === undefined) return []
-  const events = await eventsOf(rds, node.region, { type: 'db-cluster', identifier: node.instanceId })
+  const of = eventsOf(world.rds, node.region, { type: 'db-cluster', identifier: node.instanceId })
+  const events = await within(world, node.region, of).catch(() => [])
   return events.filter(({ message }) => /changing the DNS name that the global writer/i.test(message))
 }
 
-/** How far each secondary is behind the cluster of the Region that `from` is in. */
+/** How far each secondary is behind the cluster of the Region that `from` is in, which itself is not asked. */
 export async function readLags(
-  { rds }: World,
+  { rds }: Pick<World, 'rds'>,
   cluster: ClusterConfig,
   from: NodeId,
 ): Promise<Record<NodeId, LagSample>> {
   const fromRegion = cluster.nodes.find(({ id }) => id === from)?.region
   const samples = await Promise.all(
-    cluster.nodes.map(
-      async ({ id, region, instanceId }) =>
-        [id, await rds.lag(region, instanceId, fromRegion).catch(() => null)] as const,
-    ),
+    cluster.nodes
+      .filter(({ id }) => id !== from)
+      .map(
+        async ({ id, region, instanceId }) =>
+          [id, await rds.lag(region, instanceId, fromRegion).catch(() => null)] as const,
+      ),
   )
   return Object.fromEntries(samples)
 }

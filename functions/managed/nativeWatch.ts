@@ -70,7 +70,7 @@ export class Watch {
       await clock.sleep(Math.max(0, this.lastMs + betweenReadingsMs - clock.monotonicMs()))
       this.lastMs = clock.monotonicMs()
       const [sight, looks] = await Promise.all([
-        readSight({ rds }, cluster),
+        readSight({ rds, clock }, cluster),
         lookRound(this.operation, { writeProbe: true, on: planOf(this.operation.state).target ?? plan.from }),
       ])
       this.sights.push(sight)
@@ -78,9 +78,10 @@ export class Watch {
       this.readings++
       if (this.phase === 'confirming') await this.judge(plan)
       const decision = this.decide()
-      // A person is told at the end of an invocation: until then another reading may say more.
+      // A person is told at the end of an invocation: until then another reading may say more. However long the first
+      // one took, there is a second: what is to be read twice would never be, one invocation after the other.
       const isWaiting = decision.does === 'wait' || decision.does === 'page'
-      if (!isWaiting || this.elapsedMs > pollWithinStepMs) return decision
+      if (!isWaiting || (this.elapsedMs > pollWithinStepMs && this.sights.length > 1)) return decision
     }
   }
 

@@ -149,13 +149,13 @@ async function noTarget(
   const message = `${ranking.reason}${passedOver.length > 0 ? ` (${passedOver.join('; ')})` : ''}`
   const { row, candidate, loss } = ranking
   if (planOf(operation.state).kind === 'switchover' && !ranking.waits)
-    return standDown(operation, input, row, `no switchover: ${message}`, true)
+    return standDown(operation, input, row, `no switchover: ${message}`, true, ranking.facts)
   if (
     operation.state.lastEvent.row !== row ||
     (!ranking.waits && operation.state.lastEvent.message !== message)
   ) {
     const kind = ranking.waits ? 'waiting' : 'paged'
-    const facts = { candidate, loss, passedOver: ranking.passedOver }
+    const facts = { candidate, loss, passedOver: ranking.passedOver, decided: ranking.facts }
     await operation.write({}, { kind, row, message, facts })
   }
   return waiting(input, 'promote', `${row}: ${message}`)
@@ -179,7 +179,7 @@ async function recordTarget(operation: Operation, ranking: ManagedRanking, targe
       kind: 'target',
       row: ranking.row,
       message: `${target} at byte ${ranking.positionBytes}: ${ranking.reason}`,
-      facts: { passedOver: ranking.passedOver, loss: ranking.loss },
+      facts: { passedOver: ranking.passedOver, loss: ranking.loss, decided: ranking.facts },
     },
   )
 }
@@ -260,13 +260,18 @@ async function askForPromotion(
   const outcome = await actOnRds(operation, {
     node: nodeOf(operation, target),
     act: { do: 'promote', instance: view.identifier, backupRetentionDays: await retention(operation, view) },
-    note: { kind: 'promotion requested', row: answer.row, message: answer.reason },
+    note: { kind: 'promotion requested', row: answer.row, message: answer.reason, facts: answer.facts },
   })
   if (outcome.outcome === 'requested' && plan.facts.promotion !== 'accepted') {
     const current = planOf(operation.state)
     await operation.write(
       { plan: { ...current, facts: { ...current.facts, promotion: 'accepted' } } },
-      { kind: 'promotion accepted', row: answer.row, message: `RDS accepted the promotion of ${target}` },
+      {
+        kind: 'promotion accepted',
+        row: answer.row,
+        message: `RDS accepted the promotion of ${target}`,
+        facts: answer.facts,
+      },
     )
   }
   return problemOfAct(outcome)
@@ -312,7 +317,7 @@ async function promoted(
       kind: 'promoted',
       row: answer.row,
       message: `${answer.reason}; it writes on timeline ${timeline}, and nobody replicates from it yet`,
-      facts: { target, timeline, loss: plan.loss },
+      facts: { target, timeline, loss: plan.loss, decided: answer.facts },
     },
   )
   return done({ ...input, promoted: { node: target, timeline } }, 'repoint')
@@ -321,7 +326,7 @@ async function promoted(
 /** Only a new term may choose another target. The beat stands still from here on, and assess resumes the operation. */
 async function lost(operation: Operation, input: WorkflowInput, answer: PromoteAnswer): Promise<StepResult> {
   if (operation.state.lastEvent.message !== answer.reason)
-    await operation.write({}, { kind: 'paged', row: answer.row, message: answer.reason })
+    await operation.write({}, { kind: 'paged', row: answer.row, message: answer.reason, facts: answer.facts })
   if ((input.waits ?? 0) < fencePatience) return waiting(input, 'promote', answer.reason)
   return done(input, 'end', [`${answer.reason}; assess resumes in a new term`])
 }
@@ -335,7 +340,8 @@ async function notYet(
   const waits = input.waits ?? 0
   const problem = args.problem === null ? '' : ` (last answer of RDS: ${args.problem})`
   const message = `${answer.reason}${problem}`
-  if (waits === patience.page) await operation.write({}, { kind: 'paged', row: answer.row, message })
+  if (waits === patience.page)
+    await operation.write({}, { kind: 'paged', row: answer.row, message, facts: answer.facts })
   if (waits < patience.end) return waiting(input, 'promote', `${answer.row}: ${message}`)
   return done(input, 'end', [`${target} is not promoted: ${message}; assess resumes in a new term`])
 }

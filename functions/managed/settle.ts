@@ -29,7 +29,9 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
   const { clock } = context.ports
   const deadlineMs = clock.monotonicMs() + pollWithinStepMs
   const failed = new Map<string, string>()
-  const options: FenceOptions = { drains: null, switchover: false, waits: 0, unseen: new Map() }
+  const options: FenceOptions = {
+    ...{ drains: null, switchover: false, waits: 0, unseen: new Map(), keptOut: new Set() },
+  }
   let left: string[] = ['not looked yet']
   while (clock.monotonicMs() < deadlineMs) {
     const work = await look(context, operation)
@@ -46,7 +48,7 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
     if (tasks.length === 0) break
     await clock.sleep(providerPollMs)
   }
-  const name = await assertName(context, operation.state)
+  const name = await assertName(context, operation)
   return name === undefined ? left : [...left, name]
 }
 

@@ -38,6 +38,14 @@ export async function carryOut(
       return rename(operation, task)
     case 'create':
       return create(operation, task)
+    case 'configure':
+      return act(operation, task, {
+        do: 'setParameterGroup',
+        instance: task.identifier,
+        name: task.name,
+      })
+    case 'restart':
+      return act(operation, task, { do: 'reboot', instance: task.identifier })
     case 'delete':
       return act(operation, task, { do: 'deleteReplica', instance: task.identifier })
     case 'stop':
@@ -56,7 +64,7 @@ export async function carryOut(
   }
 }
 
-const noteOf = (task: ManagedTask, kind: string) => ({ kind, row: task.row, message: task.reason })
+const noteOf = ({ row, reason, facts }: ManagedTask, kind: string) => ({ kind, row, message: reason, facts })
 
 function patch(
   operation: Operation,
@@ -173,6 +181,7 @@ function create(operation: Operation, task: Task<'create'>): Promise<string | un
       do: 'createReplica',
       instance: node.instanceId,
       source: { identifier: source.identifier, region: source.region },
+      like: task.like,
       groupIds,
       availabilityZone: node.availabilityZone,
       instanceClass,

@@ -7,6 +7,8 @@ import type { Clock } from '../../functions/ports.ts'
 import { credentials, type Reply, serve } from './servers.ts'
 
 const nowMs = Date.parse('2026-11-20T10:00:00Z')
+/** The header of the answer has no fractions: up to this much more is the age. */
+const cutOffMs = 999
 const sample = (ageMs: number, Maximum?: number) => ({ Timestamp: (nowMs - ageMs) / 1_000, Maximum })
 
 /** `ourErrorMs`: how wrong the clock of this machine is. */
@@ -48,12 +50,12 @@ test('of a secondary cluster the lag of user transactions behind the Region of t
       { Name: 'SourceRegion', Value: 'eu-central-1' },
     ],
   })
-  expect(result).toEqual({ lagMs: 850, ageMs: 60_000 })
+  expect(result).toEqual({ lagMs: 850, ageMs: 60_000 + cutOffMs })
 })
 
 test('the newest good sample, in any order, with its age', async () => {
   const { result } = await lag([sample(120_000, 3), sample(60_000, 0.5), sample(180_000, 9)])
-  expect(result).toEqual({ lagMs: 500, ageMs: 60_000 })
+  expect(result).toEqual({ lagMs: 500, ageMs: 60_000 + cutOffMs })
 })
 
 test('S10 no sample is unknown and not zero; -1 says that nothing was measured', async () => {
@@ -61,14 +63,26 @@ test('S10 no sample is unknown and not zero; -1 says that nothing was measured',
   expect((await lag([sample(60_000, -1), sample(60_000)])).result).toBeNull()
   expect((await lag([sample(60_000, -1), sample(120_000, 2)])).result).toEqual({
     lagMs: 2_000,
-    ageMs: 120_000,
+    ageMs: 120_000 + cutOffMs,
   })
   expect((await lag([sample(660_000, 2)])).result).toBeNull()
 })
 
+test('S10 what the header has cut off of the time counts as age', async () => {
+  const headers = {
+    'content-type': 'application/x-amz-json-1.0',
+    date: new Date(nowMs + 900).toUTCString(),
+  }
+  const { result } = await lag([sample(60_000, 1)], 0, { headers })
+  expect(result?.ageMs).toBeGreaterThanOrEqual(60_900)
+})
+
 test('S3 the age does not rest on our clock', async () => {
   for (const wrongMs of [-3_600_000, 3_600_000])
-    expect((await lag([sample(60_000, 1)], wrongMs)).result).toEqual({ lagMs: 1_000, ageMs: 60_000 })
+    expect((await lag([sample(60_000, 1)], wrongMs)).result).toEqual({
+      lagMs: 1_000,
+      ageMs: 60_000 + cutOffMs,
+    })
 })
 
 test('a sample of the future is not younger than now; an answer without a date has no age', async () => {

@@ -71,6 +71,8 @@ describe('instances', () => {
       replicas: ['orders-near', `arn:aws:rds:${away}:000000000000:db:orders-far`],
       groups: [{ id: 'sg-open', status: 'active' }],
       parameterGroups: ['default.postgres18'],
+      pendingReboot: false,
+      deletionProtected: false,
       backupRetentionDays: 14,
       replication: null,
       instanceClass: 'db.r6g.large',
@@ -301,7 +303,11 @@ describe('events', () => {
 })
 
 describe('answers that lack something', () => {
-  const whole = { DBInstanceIdentifier: 'a', DbiResourceId: 'db-A', DBInstanceStatus: 'available' }
+  const whole = {
+    ...{ DBInstanceIdentifier: 'a', DbiResourceId: 'db-A', DBInstanceStatus: 'available' },
+    // What a fence gives back when it is lifted: unknown is not none.
+    VpcSecurityGroups: [],
+  }
 
   test('what must be there is missed by name, as an outage of the service', () => {
     for (const field of Object.keys(whole)) {

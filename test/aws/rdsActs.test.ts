@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RdsAct, RdsOutcome } from '../../functions/ports.ts'
 import type { Mishap } from '../../local/front.ts'
 import { answerLost, noAnswer, throttled } from '../../local/rds/index.ts'
+import { defaultSettings, keyArn } from '../../local/rds/model.ts'
 import { away, eventually, home } from '../local/rdsFixture.ts'
 import { type RdsWorld, startRdsWorld } from './rdsWorld.ts'
 
@@ -53,6 +54,7 @@ const actsOnInstances = {
   setGroups: { operation: 'ModifyDBInstance', of: (instance) => ({ instance, groupIds: ['sg-closed'] }) },
   reboot: { operation: 'RebootDBInstance', of: (instance) => ({ instance }) },
   promote: { operation: 'PromoteReadReplica', of: (instance) => ({ instance, backupRetentionDays: 5 }) },
+  setParameterGroup: { operation: 'ModifyDBInstance', of: (instance) => ({ instance, name: 'orders-own' }) },
   stop: { operation: 'StopDBInstance', of: (instance) => ({ instance }) },
   rename: { operation: 'ModifyDBInstance', of: (instance) => ({ instance, to: `${instance}-t7` }) },
   deleteReplica: { operation: 'DeleteDBInstance', of: (instance) => ({ instance }) },
@@ -61,6 +63,27 @@ const actNames = Object.keys(actsOnInstances) as (keyof typeof actsOnInstances)[
 
 const at = (last: number, port: number) => ({ address: `127.0.0.3${last}`, port })
 const own = (act: string, cell: string) => `${act}-${cellNames.indexOf(cell)}`.toLowerCase()
+
+/** In each setting another one than a replica gets by default. */
+const farSettings = {
+  ...defaultSettings(away, '000000000000'),
+  kmsKey: keyArn(away, '000000000000', 'orders'),
+  subnetGroup: 'orders-private',
+  optionGroup: 'orders-options',
+  storageType: 'io2',
+  iops: 4_000,
+  throughput: null,
+  iamAuthentication: true,
+  minorUpgrades: false,
+  authority: 'rds-ca-ecc384-g1',
+  copyTags: true,
+  deletionProtection: true,
+  networkType: 'DUAL',
+  isPublic: true,
+  logs: ['postgresql', 'upgrade'],
+  monitoring: { seconds: 15, role: 'arn:aws:iam::000000000000:role/monitoring' },
+  insights: { key: keyArn(away, '000000000000', 'insights'), days: 93 },
+}
 
 let world: RdsWorld
 beforeAll(async () => {
@@ -82,6 +105,12 @@ beforeAll(async () => {
       { identifier: 'middle', region: home, source: 'source' },
       { identifier: 'leaf', region: home, source: 'middle' },
       { identifier: 'near-1', region: home, cluster: 'near', server: server('a'), endpoint: at(1, port) },
+      {
+        identifier: 'far-2',
+        region: away,
+        settings: farSettings,
+        parameterGroup: 'orders-ireland',
+      },
       { identifier: 'far-1', region: away, cluster: 'far', server: server('b'), endpoint: at(2, port) },
     ],
     clusters: [
@@ -164,6 +193,7 @@ describe('S5 createReplica', () => {
       do: 'createReplica',
       instance,
       source: { identifier: 'source', region: home },
+      like: null,
       groupIds: ['sg-closed'],
       availabilityZone: `${home}b`,
       instanceClass: 'db.r6g.large',
@@ -280,10 +310,11 @@ describe('what is sent', () => {
     })
   })
 
-  const replica = (region: string): RdsAct => ({
+  const replica = (region: string, like: string | null = null): RdsAct => ({
     do: 'createReplica',
     instance: 'copy',
     source: { identifier: 'source', region },
+    like,
     groupIds: null,
     availabilityZone: null,
     instanceClass: null,
@@ -291,20 +322,49 @@ describe('what is sent', () => {
   })
 
   test('a source in another Region by the ARN that RDS gives; the client stays where it was', async () => {
-    const { rest } = await bodyOf(replica(home), away)
+    const { rest } = await bodyOf(replica(home, 'far-2'), away)
     expect(rest.SourceDBInstanceIdentifier).toBe(`arn:aws:rds:${home}:000000000000:db:source`)
     expect(Object.keys(rest).filter((name) => name.startsWith('VpcSecurity'))).toEqual([])
     const adapter = world.adapter()
-    expect(await adapter.act(away, { ...replica(home), instance: 'copy-far' } as RdsAct)).toEqual({
+    expect(await adapter.act(away, { ...replica(home, 'far-2'), instance: 'copy-far' } as RdsAct)).toEqual({
       outcome: 'requested',
     })
+    const made = world.rds.history(`arn:aws:rds:${away}:000000000000:db:copy-far`)[0]
+    // Every setting of the one that it replaces; its parameter group comes later, by an act of its own.
+    expect(made?.settings).toEqual(farSettings)
+    expect(made?.parameterGroup.name).toBe('default.postgres18')
     // The middleware that signs a URL for the source's Region changes an endpoint.
     expect(await adapter.act(away, { do: 'stop', instance: 'nobody' })).toMatchObject({
       outcome: 'refused',
       code: 'DBInstanceNotFound',
       later: false,
     })
-    expect((await adapter.instances(away)).map(({ identifier }) => identifier)).toEqual(['copy-far', 'far-1'])
+    expect((await adapter.instances(away)).map(({ identifier }) => identifier)).toEqual([
+      'copy-far',
+      'far-1',
+      'far-2',
+    ])
+  })
+
+  test('an encrypted source has no replica in another Region without a key of that Region: nothing is sent', async () => {
+    world.calls.length = 0
+    for (const like of [null, 'nobody']) {
+      expect(await world.adapter().act(away, replica(home, like))).toMatchObject({
+        outcome: 'refused',
+        code: 'KeyNeeded',
+        later: false,
+        message: expect.stringContaining('make copy by hand, with KmsKeyId'),
+      })
+    }
+    expect(world.calls).not.toContain('CreateDBInstanceReadReplica')
+  })
+
+  test('a parameter group by its own act, since no new replica of PostgreSQL takes one', async () => {
+    const { rest } = await bodyOf(
+      { do: 'setParameterGroup', instance: 'far-2', name: 'orders-ireland' },
+      away,
+    )
+    expect(rest).toEqual({ DBInstanceIdentifier: 'far-2', DBParameterGroupName: 'orders-ireland' })
   })
 
   test('a source that can not be read, or is not there, is refused and nothing is sent', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { followProvider, managedConfirmRows } from '../../functions/core/managedConfirm.ts'
 import {
   decideFence,
+  fenceAnew,
   fenceIntent,
   type ManagedFenceInput,
   managedFenceRows,
@@ -29,6 +30,7 @@ const managed = {
   family: 'postgres',
   providerGraceMs: 60_000,
   backupGraceMs: 60_000,
+  clusterId: null,
   globalClusterId: null,
   globalEndpoint: false,
 } as const
@@ -58,6 +60,8 @@ function view(id: NodeId, changes: Partial<ProviderInstance> = {}): ProviderInst
     backupRetentionDays: 7,
     replication: id === 'a' ? null : { status: 'replicating', normal: true },
     instanceClass: 'db.r8g.large',
+    pendingReboot: false,
+    deletionProtected: false,
     pendingGroups: false,
     ...changes,
   }
@@ -140,6 +144,13 @@ describe('fence: the closed group alone, then a reboot that was seen', () => {
     ...changes,
   })
   const seen = fence({ closed: true, startedAtBefore: 'one', restartBefore: 'event 1' })
+  const open = { groups: view('a').groups }
+  const changing = {
+    groups: [
+      { id: 'sg-open', status: 'removing' },
+      { id: closedGroupId, status: 'adding' },
+    ],
+  }
   const ask = (changes: Partial<ManagedFenceInput> & { view?: Partial<ProviderInstance> } = {}) =>
     decideFence({
       node: nodes[0] as (typeof nodes)[number],
@@ -152,12 +163,14 @@ describe('fence: the closed group alone, then a reboot that was seen', () => {
       approval: null,
       drains: true,
       switchover: false,
-      reached: false,
+      candidateBytes: null,
+      receives: true,
       unseen: 0,
       waits: 0,
       ...changes,
     })
   const alive = (startedAt: string) => primaryRow({ startedAt })
+  const begun = fence({ drainSince: 0, firstEndBytes: 8 })
 
   test.each([
     ['X1', 'accept', { approval: approval({ unfenced: ['a'] }) }],
@@ -172,41 +185,65 @@ describe('fence: the closed group alone, then a reboot that was seen', () => {
     ['X6', 'recordIntent', { fence: { ...seen, reboot: 'seen' }, view: { groups: view('a').groups } }],
     ['X7', 'evidence', { view: { status: 'stopped' } }],
     ['X8', 'needApproval', { view: { status: 'stopped', groups: view('a').groups } }],
+    ['X9', 'keepOut', { view: changing, row: alive('one') }],
+    ['X10', 'wait', { view: changing, row: alive('one'), drains: false }],
+    ['X10', 'wait', { view: changing }],
+    ['X10', 'wait', { view: { pendingGroups: true } }],
+    ['X11', 'wait', { view: { status: 'modifying', groups: view('a').groups } }],
+    ['X12', 'drainIntent', { view: open, row: alive('one') }],
+    ['X12', 'drainIntent', { view: open, switchover: true }],
+    ['X13', 'endFirst', { view: open, row: alive('one'), fence: fence({ drainSince: 0 }) }],
+    ['X14', 'wait', { view: open, row: alive('one'), fence: begun, candidateBytes: 7 }],
+    ['X14', 'wait', { view: open, row: alive('one'), fence: begun, waits: 2 }],
+    // Who has lost its stream is waited for once, and no longer.
+    ['X14', 'wait', { view: open, fence: begun, switchover: true, candidateBytes: 7, receives: false }],
+    ['X15', 'backOut', { view: open, fence: begun, switchover: true, candidateBytes: 7, waits: 3 }],
     [
-      'X9',
-      'wait',
-      {
-        view: {
-          groups: [
-            { id: 'sg-open', status: 'removing' },
-            { id: closedGroupId, status: 'adding' },
-          ],
-        },
-      },
+      'X15',
+      'backOut',
+      { view: open, fence: begun, switchover: true, candidateBytes: 7, receives: false, waits: 1 },
     ],
-    ['X9', 'wait', { view: { pendingGroups: true } }],
-    ['X10', 'wait', { view: { status: 'modifying', groups: view('a').groups } }],
-    ['X11', 'closeGroup', { view: { groups: view('a').groups } }],
-    ['X11', 'closeGroup', { view: { groups: [...closed, ...view('a').groups] } }],
-    ['X12', 'closedSeen', {}],
-    ['X13', 'wait', { view: { status: 'rebooting' } }],
-    ['X14', 'evidence', { fence: { ...seen, reboot: 'seen' } }],
-    ['X15', 'wait', { fence: { ...seen, reboot: 'seen' }, view: { status: 'rebooting' } }],
-    ['X16', 'seen', { fence: seen, row: alive('two') }],
-    ['X16', 'seen', { fence: seen, restart: 'event 2' }],
-    ['X16', 'seen', { fence: { ...seen, reboot: 'requested' }, view: { status: 'rebooting' } }],
-    ['X17', 'endSessions', { fence: seen, row: alive('one') }],
-    ['X18', 'drained', { fence: { ...seen, drainToBytes: 8 }, row: alive('one'), reached: true }],
-    ['X19', 'wait', { fence: { ...seen, drainToBytes: 8 }, row: alive('one') }],
-    ['X19', 'wait', { fence: seen, switchover: true }],
-    ['X20', 'backOut', { fence: seen, switchover: true, waits: 20 }],
-    ['X20', 'backOut', { fence: { ...seen, drainToBytes: 8 }, switchover: true, waits: 20 }],
-    ['X21', 'reboot', { fence: { ...seen, reboot: 'requested' }, unseen: 8 }],
-    ['X22', 'wait', { fence: { ...seen, reboot: 'requested' } }],
+    ['X15', 'backOut', { view: open, fence: fence({ drainSince: 0 }), switchover: true, waits: 3 }],
+    // The time of either part begins when it begins, however long the step took to get there.
+    ['X14', 'wait', { view: open, row: alive('one'), fence: { ...begun, drainSince: 9 }, waits: 11 }],
+    ['X24', 'wait', { fence: { ...seen, drainSince: 9, drainToBytes: 8 }, waits: 11 }],
+    ['X16', 'closeGroup', { view: open, row: alive('one'), fence: begun, candidateBytes: 8 }],
+    ['X16', 'closeGroup', { view: open, row: alive('one'), fence: begun, candidateBytes: 7, waits: 3 }],
+    ['X16', 'closeGroup', { view: open, fence: begun, candidateBytes: 7 }],
+    ['X16', 'closeGroup', { view: open, row: alive('one'), drains: false }],
+    ['X16', 'closeGroup', { view: open, fence: begun, switchover: true, candidateBytes: 8, waits: 20 }],
+    ['X16', 'closeGroup', { view: { groups: view('a').groups } }],
+    ['X16', 'closeGroup', { view: { groups: [...closed, ...view('a').groups] } }],
+    ['X17', 'closedSeen', {}],
+    ['X18', 'wait', { view: { status: 'rebooting' } }],
+    ['X19', 'evidence', { fence: { ...seen, reboot: 'seen' } }],
+    ['X20', 'wait', { fence: { ...seen, reboot: 'seen' }, view: { status: 'rebooting' } }],
+    ['X21', 'seen', { fence: seen, row: alive('two') }],
+    ['X21', 'seen', { fence: seen, restart: 'event 2' }],
+    ['X21', 'seen', { fence: { ...seen, reboot: 'requested' }, view: { status: 'rebooting' } }],
+    ['X22', 'endSessions', { fence: seen, row: alive('one') }],
+    ['X23', 'drained', { fence: { ...seen, drainToBytes: 8 }, row: alive('one'), candidateBytes: 8 }],
+    // Cut off, and it has everything all the same.
+    ['X23', 'drained', { fence: { ...seen, drainToBytes: 8 }, candidateBytes: 8, receives: false, waits: 9 }],
+    // A position of 0 is none.
+    ['X24', 'wait', { fence: { ...seen, drainToBytes: 0 }, candidateBytes: 8 }],
+    ['X24', 'wait', { fence: { ...seen, drainToBytes: 8 }, row: alive('one') }],
+    ['X24', 'wait', { fence: seen, switchover: true }],
+    ['X25', 'backOut', { fence: seen, switchover: true, waits: 20 }],
+    ['X25', 'backOut', { fence: { ...seen, drainToBytes: 8 }, switchover: true, waits: 20 }],
+    ['X26', 'notDrained', { fence: { ...seen, drainToBytes: 8 }, candidateBytes: 7, waits: 3 }],
+    [
+      'X26',
+      'notDrained',
+      { fence: { ...seen, drainToBytes: 8 }, candidateBytes: 7, receives: false, waits: 1 },
+    ],
+    ['X29', 'reboot', { fence: { ...seen, drainToBytes: 8, missingBytes: 1 }, candidateBytes: 7, waits: 3 }],
+    ['X27', 'reboot', { fence: { ...seen, reboot: 'requested' }, unseen: 8 }],
+    ['X28', 'wait', { fence: { ...seen, reboot: 'requested' } }],
     // An older reboot that is still under way, without one of ours: nothing is seen yet.
-    ['X24', 'wait', { fence: seen, view: { status: 'rebooting' } }],
-    ['X23', 'reboot', { fence: seen }],
-    ['X23', 'reboot', { fence: seen, row: alive('one'), waits: 20 }],
+    ['X30', 'wait', { fence: seen, view: { status: 'rebooting' } }],
+    ['X29', 'reboot', { fence: seen }],
+    ['X29', 'reboot', { fence: seen, row: alive('one'), waits: 20 }],
   ] as const)('%s: %s', (row, does, changes) => {
     const answer = ask(changes as Parameters<typeof ask>[0])
     expect([answer.row, answer.does]).toEqual([row, does])
@@ -224,6 +261,15 @@ describe('fence: the closed group alone, then a reboot that was seen', () => {
     const facts = Object.keys(ask().facts)
     const names = managedFenceRows.flatMap(({ reason }) => [...reason.matchAll(/\{(\w+)\}/g)])
     expect(names.map((match) => match[1]).filter((name) => !facts.includes(name ?? ''))).toEqual([])
+  })
+
+  test('S2 a new term keeps what was begun, and nothing that was seen or measured', () => {
+    const measured = { drainSince: 3, firstEndBytes: 8, drainToBytes: 9, drained: true, missingBytes: 1 }
+    const { groupsBefore, groupId, resourceId, ...rest } = fenceAnew({
+      ...{ ...seen, ...measured, reboot: 'seen' },
+    })
+    expect([groupsBefore, groupId, resourceId]).toEqual([['sg-open'], closedGroupId, 'db-a'])
+    expect(Object.values(rest).filter((value) => value !== null && value !== false)).toEqual(['none'])
   })
 
   test('the groups that it had are kept over terms, and what was seen is not', () => {
@@ -433,7 +479,7 @@ describe('settle', () => {
 
   test('both names are freed first', () => {
     const work = ask([view('a', shut), primary, view('c')])
-    expect(tasks(work)).toEqual(['B14 rename a', 'B14 rename c'])
+    expect(tasks(work)).toEqual(['B16 rename a', 'B16 rename c'])
     expect(work.tasks[0]).toMatchObject({ to: 'orders-a-t2', was: 'primary', resourceId: 'db-a' })
     for (const task of work.tasks) legible(task.reason)
   })
@@ -443,7 +489,7 @@ describe('settle', () => {
     const open = settled({ nodes: { a: { ...old, fenced: false }, b: now, c: lost } })
     expect(tasks(ask([view('a', shut), primary, view('c')], { state: open }))).toContain('B4 fence a')
     const renamedAway = view('a', { ...shut, identifier: 'orders-a-t2' })
-    expect(tasks(ask([renamedAway, primary, view('c')]))).toEqual(['B18 create a', 'B14 rename c'])
+    expect(tasks(ask([renamedAway, primary, view('c')]))).toEqual(['B20 create a', 'B16 rename c'])
   })
 
   test('the policy, and an approval of the term', () => {
@@ -455,16 +501,16 @@ describe('settle', () => {
       'replica-unapproved:a',
       'replica-unapproved:c',
     ])
-    expect(tasks(ask(views, { cluster: approve, approved: true }))).toEqual(['B14 rename a', 'B14 rename c'])
+    expect(tasks(ask(views, { cluster: approve, approved: true }))).toEqual(['B16 rename a', 'B16 rename c'])
     expect(ask(views, { cluster: never, approved: true }).findings).toHaveLength(2)
     // Without replicas it could be stopped; but a stopped instance can not be renamed any more.
     const alone = [view('a', { ...shut, replicas: [] }), primary]
     expect(tasks(ask(alone, { cluster: approve }))).toEqual([])
-    expect(tasks(ask(alone, { cluster: never }))).toEqual(['B31 stop a'])
+    expect(tasks(ask(alone, { cluster: never }))).toEqual(['B34 stop a'])
     // What was begun is finished, whether or not its approval has run out.
     const begun = settled({ nodes: { a: old, b: now, c: { ...lost, role: 'rebuilding' } } })
     const gone = [view('a', shut), primary, view('c', { identifier: 'orders-c-t2' })]
-    expect(tasks(ask(gone, { cluster: approve, state: begun }))).toContain('B18 create c')
+    expect(tasks(ask(gone, { cluster: approve, state: begun }))).toContain('B20 create c')
   })
 
   test('a successor joins when RDS and its own word agree; a stranger never does', () => {
@@ -477,14 +523,14 @@ describe('settle', () => {
       ...seenAs('c', following()),
     }
     const views = (c: ProviderInstance) => [view('a', shut), primary, gone, c]
-    expect(tasks(ask(views(next()), { seen }))).toContain('B8 joined c')
-    expect(tasks(ask(views(next({ status: 'backing-up' })), { seen }))).not.toContain('B8 joined c')
+    expect(tasks(ask(views(next()), { seen }))).toContain('B10 joined c')
+    expect(tasks(ask(views(next({ status: 'backing-up' })), { seen }))).not.toContain('B10 joined c')
     const older = { ...seen, ...seenAs('c', following({ timeline: 1 })) }
-    expect(tasks(ask(views(next()), { seen: older }))).not.toContain('B8 joined c')
+    expect(tasks(ask(views(next()), { seen: older }))).not.toContain('B10 joined c')
     const broken = next({ replication: { status: 'error', normal: false } })
-    expect(tasks(ask(views(broken), { seen }))).not.toContain('B8 joined c')
+    expect(tasks(ask(views(broken), { seen }))).not.toContain('B10 joined c')
     const stranger = ask(views(next({ source: null })), { seen })
-    expect(tasks(stranger)).toEqual(['B14 rename a'])
+    expect(tasks(stranger)).toEqual(['B16 rename a'])
     expect(stranger.left.join()).toMatch(/db-c2.*neither ours nor a replica/)
     expect(ask(views(next({ status: 'failed' })), { seen }).findings.map((each) => each.key)).toContain(
       'replica-missing:c',
@@ -516,15 +562,15 @@ describe('settle', () => {
     const former2 = view('c', { identifier: 'orders-c-t2' })
     const given = { state: settled({ nodes: nodesNow, replaced }), seen }
     const work = (...views: ProviderInstance[]) => tasks(ask([...fresh, ...views], given))
-    expect(work(former({ replicas: ['orders-c-t2'] }), former2)).toEqual(['B23 delete c'])
-    expect(work(former({}), { ...former2, status: 'deleting' })).toEqual(['B31 stop a'])
-    expect(work(former({}))).toEqual(['B31 stop a', 'B21 forget c'])
-    expect(work(former({ status: 'stopped' }))).toEqual(['B21 forget c'])
+    expect(work(former({ replicas: ['orders-c-t2'] }), former2)).toEqual(['B26 delete c'])
+    expect(work(former({}), { ...former2, status: 'deleting' })).toEqual(['B34 stop a'])
+    expect(work(former({}))).toEqual(['B34 stop a', 'B23 forget c'])
+    expect(work(former({ status: 'stopped' }))).toEqual(['B23 forget c'])
     // RDS starts it after seven days: it is stopped again, behind its closed group.
-    expect(work(former({ status: 'starting' }))).toEqual(['B21 forget c'])
-    expect(work(former({ groups: view('a').groups }))).toEqual(['B28 close a', 'B21 forget c'])
+    expect(work(former({ status: 'starting' }))).toEqual(['B23 forget c'])
+    expect(work(former({ groups: view('a').groups }))).toEqual(['B31 close a', 'B23 forget c'])
     const closing = { ...former2, status: 'stopped' }
-    expect(tasks(ask([...fresh, former({ status: 'stopped' }), closing], given))).toEqual(['B23 delete c'])
+    expect(tasks(ask([...fresh, former({ status: 'stopped' }), closing], given))).toEqual(['B26 delete c'])
   })
 
   test('an instance that is in service again is not kept in mind as replaced', () => {
@@ -536,7 +582,7 @@ describe('settle', () => {
       ...seenAs('b', following()),
       ...seenAs('c', following()),
     }
-    expect(tasks(ask(views, { state: again, seen }))).toEqual(['B19 forget a'])
+    expect(tasks(ask(views, { state: again, seen }))).toEqual(['B21 forget a'])
   })
 
   test('while the new primary is not writable, nothing is taken apart', () => {

@@ -11,6 +11,7 @@ import {
   list,
   ofType,
   type Statement,
+  statementsOf,
   synthesize,
   type Template,
 } from './template.ts'
@@ -76,6 +77,61 @@ describe('permissions', () => {
           expect(action).not.toContain('*')
           expect(list(statement.Resource).includes('*'), action).toBe(action.startsWith('rds:Describe'))
         }
+  })
+
+  test('rds: keys of new replicas, of these Regions and through RDS alone; a role for its monitoring and nobody else', () => {
+    const statements = statementsBy(templates.rds).settle ?? []
+    const of = (action: string) => statements.filter((each) => actionsOf(each).includes(action))
+    for (const action of ['kms:CreateGrant', 'kms:DescribeKey']) {
+      expect(who('rds', action)).toEqual(['settle'])
+      expect(
+        of(action).map(({ Resource, Condition }) => [
+          list(Resource).map(flat),
+          flat(Condition?.StringEquals?.['kms:ViaService']),
+        ]),
+      ).toEqual(
+        ['eu-central-1', 'eu-west-1'].map((region) => [
+          [`arn:aws:kms:${region}:123456789012:key/*`],
+          `rds.${region}.<AWS::URLSuffix>`,
+        ]),
+      )
+    }
+    expect(who('rds', 'iam:PassRole')).toEqual(['settle'])
+    expect(of('iam:PassRole').map(({ Condition }) => Condition)).toEqual([
+      { StringEquals: { 'iam:PassedToService': 'monitoring.rds.amazonaws.com' } },
+    ])
+    for (const engine of ['postgres', 'aurora', 'aurora-global'] as const)
+      for (const service of ['kms', 'iam']) expect(services(engine).has(service), engine).toBe(false)
+  })
+
+  test('aurora: with its identifier no other cluster can be failed over, nor wakes anybody', async () => {
+    const [id, cluster] = Object.entries(managedExamples.aurora.clusters)[0] ?? []
+    const named = { ...cluster, managed: { ...cluster?.managed, clusterId: 'carts' } }
+    const template = await synthesize({
+      ...managedExamples.aurora,
+      clusters: { [String(id)]: named },
+    } as never)
+    const [statement] = (statementsBy(template).promote ?? []).filter((each) =>
+      actionsOf(each).includes('rds:FailoverDBCluster'),
+    )
+    expect(list(statement?.Resource).map(flat)).toEqual([
+      'arn:aws:rds:eu-central-1:123456789012:cluster:carts',
+    ])
+    const cluster1 = patternsIn(template).filter(({ detail }) => !('carts-1' in detail))
+    expect(cluster1.map(({ detail }) => detail)).toContainEqual({ SourceIdentifier: ['carts'] })
+    expect(cluster1.some(({ detail }) => 'EventCategories' in detail)).toBe(false)
+    const wakes = (SourceIdentifier: string) => {
+      const Message = 'Completed failover to DB instance: carts-2'
+      const detail = { SourceType: 'CLUSTER', SourceIdentifier, Message }
+      const trigger = triggerOf({ source: 'aws.rds', detail }, template.config)
+      return trigger.kind === 'hint' && trigger.woken
+    }
+    expect([wakes('carts'), wakes('others')]).toEqual([['carts'], []])
+  })
+
+  test('without a zone of ours nobody may read or write one', () => {
+    expect(services('aurora-global').has('route53')).toBe(false)
+    expect(services('aurora').has('route53')).toBe(true)
   })
 
   test('rds: who may do what, to which instances', () => {
@@ -187,23 +243,39 @@ describe('events', () => {
     EventCategories: ['failover'],
   })
 
-  test('rules are for what is configured, in this Region', () => {
+  const namesOf = (...ids: string[]) => ids.flatMap((id) => [id, { prefix: `${id}-t` }])
+  const told = (...ids: string[]) => ({
+    source: ['aws.rds'],
+    'detail-type': ['RDS DB Instance Event'],
+    detail: { SourceIdentifier: namesOf(...ids) },
+  })
+
+  test('rules are for what is configured, in whatever Region', () => {
     const sources = (engine: Engine) => [...new Set(patternsOf(engine).flatMap(({ source }) => source))]
     expect(sources('postgres')).toEqual(['aws.ec2'])
-    for (const engine of ['rds', 'aurora'] as const) {
-      const has = templates[engine].config.clusters[0]?.nodes.some(
-        ({ region }) => region === templates[engine].config.region,
-      )
-      expect(sources(engine), engine).toEqual(has ? ['aws.rds'] : [])
-    }
-    expect(patternsOf('rds')).toEqual([
-      {
-        source: ['aws.rds'],
-        'detail-type': ['RDS DB Instance Event'],
-        detail: { SourceIdentifier: ['orders-far', { prefix: 'orders-far-t' }] },
-      },
-    ])
-    expect(patternsOf('aurora-global')).toEqual([])
+    for (const engine of engines) expect(sources(engine), engine).toEqual(['aws.rds'])
+    expect(patternsOf('rds')).toEqual([told('orders-1', 'orders-2', 'orders-far')])
+  })
+
+  test('H15 what other Regions tell of their nodes is sent to the bus whose rules are here, and no more', async () => {
+    const { forwards, config } = await synthesize(managedExamples.rds)
+    // The deployment lives in eu-west-1, with one node; two are elsewhere.
+    expect(config.region).toBe('eu-west-1')
+    expect(Object.keys(forwards)).toEqual(['understudy-rds-events-eu-central-1'])
+    const far = forwards['understudy-rds-events-eu-central-1'] as Template
+    expect(patternsIn(far)).toEqual([told('orders-1', 'orders-2')])
+    const bus = 'arn:aws:events:eu-west-1:123456789012:event-bus/default'
+    const [[, rule] = ['', undefined]] = ofType(far, 'AWS::Events::Rule')
+    const [target] = list(rule?.Properties.Targets) as { Arn: unknown; RoleArn: unknown }[]
+    expect(flat(target?.Arn)).toBe(bus)
+    const [roleId = ''] = ofType(far, 'AWS::IAM::Role')[0] ?? []
+    expect(flat(target?.RoleArn)).toBe(`<${roleId}.Arn>`)
+    expect(statementsOf(far, roleId).map((each) => [actionsOf(each), list(each.Resource).map(flat)])).toEqual(
+      [[['events:PutEvents'], [bus]]],
+    )
+    expect(ofType(far, 'AWS::IAM::Policy')).toEqual([])
+    // Where all is in one Region there is one stack.
+    expect((await synthesize(managedExamples.aurora)).forwards).toEqual({})
   })
 
   test('rds: an instance, and what was renamed out of its way, wake assess; others do not', () => {
@@ -222,13 +294,13 @@ describe('events', () => {
     expect(event('aurora', failover('Completed failover to DB instance: carts-33'))).toEqual([true, []])
   })
 
-  test('aurora-global: the cluster of this Region', async () => {
+  test('aurora-global: the clusters of all Regions', async () => {
     const template = await synthesize({ ...managedExamples['aurora-global'], region: 'eu-north-1' } as never)
     const [pattern] = patternsIn(template)
     expect(pattern).toEqual({
       source: ['aws.rds'],
       'detail-type': ['RDS DB Cluster Event'],
-      detail: { SourceIdentifier: ['users-eu-north-1'] },
+      detail: { SourceIdentifier: ['users-eu-central-1', 'users-eu-north-1'] },
     })
     const woken = triggerOf(
       { source: 'aws.rds', detail: { SourceType: 'CLUSTER', SourceIdentifier: 'users-eu-north-1' } },

@@ -31,7 +31,7 @@ export interface Template {
 /** Synthesises in process, with an empty bundle: nothing in the template depends on the code but its hash. */
 export async function synthesize(
   change: Partial<FleetInput> = {},
-): Promise<Template & { config: FleetDocument }> {
+): Promise<Template & { config: FleetDocument; forwards: Readonly<Record<string, Template>> }> {
   const config = parseConfig({ ...example, ...change })
   const directory = mkdtempSync(join(tmpdir(), 'understudy-infra-'))
   try {
@@ -40,8 +40,11 @@ export async function synthesize(
     writeFileSync(join(bundleDirectory, 'look.mjs'), 'export const handler = 0\n')
     const app = await createApp(config, { bundleDirectory, outdir: join(directory, 'out') })
     const assembly = app.synth()
-    const text = readFileSync(join(assembly.directory, `${config.deployment}.template.json`), 'utf8')
-    return { ...(JSON.parse(text) as Template), config }
+    const read = (name: string) =>
+      JSON.parse(readFileSync(join(assembly.directory, `${name}.template.json`), 'utf8')) as Template
+    const others = assembly.stacks.map(({ id }) => id).filter((id) => id !== config.deployment)
+    const forwards = Object.fromEntries(others.map((id) => [id, read(id)]))
+    return { ...read(config.deployment), config, forwards }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

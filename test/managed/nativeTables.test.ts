@@ -13,7 +13,7 @@ const aurora: ClusterConfig = {
   ...build.cluster({ policy: { fence: 'native', synchronous: 'none' } }),
   engine: 'aurora',
   managed: {
-    ...{ family: 'postgres', providerGraceMs: 60_000, backupGraceMs: 60_000 },
+    ...{ family: 'postgres', providerGraceMs: 60_000, backupGraceMs: 60_000, clusterId: null },
     ...{ globalClusterId: null, globalEndpoint: false },
   },
 }

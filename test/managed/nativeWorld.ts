@@ -20,6 +20,9 @@ import { World } from '../steps/world.ts'
 
 export type Kind = 'aurora' | 'aurora-global'
 
+/** What silence costs who reads: the bound of all tries of one read. */
+const silenceMs = 15_000
+
 export interface NativeOptions {
   readonly kind?: Kind
   readonly policy?: Record<string, unknown>
@@ -36,6 +39,7 @@ function fleetOf({ kind = 'aurora', policy, managed, nodes }: NativeOptions): Fl
     return {
       id,
       address: `10.0.${zone}.11`,
+      ...(isGlobal ? { readerAddress: `10.0.${zone}.12` } : {}),
       dnsName: `orders-${id}.rds.example.com`,
       instanceId: `orders-${id}`,
       region,
@@ -50,7 +54,10 @@ function fleetOf({ kind = 'aurora', policy, managed, nodes }: NativeOptions): Fl
     clusters: {
       orders: {
         engine: kind,
-        endpoint: { name: 'orders.example.org', zoneId: 'Z0123456789' },
+        endpoint: {
+          name: 'orders.example.org',
+          ...(managed?.globalEndpoint ? {} : { zoneId: 'Z0123456789' }),
+        },
         nodes: [node('a', 1), node('b', 2), node('c', 3)],
         policy: { restartGraceMs: 5_000, ...policy },
         managed: {
@@ -272,18 +279,15 @@ export class NativeWorld extends World {
   }
 
   private rds(by: Invocation): Rds {
-    const read = <T>(name: string, region: string, make: () => T) =>
-      this.rdsCall(
-        by,
-        name,
-        () => {
-          if (this.apiDown.has(region)) throw away(`rds.${region} does not answer`)
-          return make()
-        },
-        (why) => {
-          throw away(why)
-        },
-      )
+    const read = async <T>(name: string, region: string, make: () => T) => {
+      if (this.apiDown.has(region)) {
+        await this.time.sleep(silenceMs)
+        throw away(`rds.${region} does not answer`)
+      }
+      return this.rdsCall(by, name, make, (why) => {
+        throw away(why)
+      })
+    }
     return {
       instances: (region) => read('instances', region, () => this.instanceViews(region)),
       clusters: (region) => read('clusters', region, () => this.clusterViews(region)),
@@ -377,7 +381,14 @@ export class NativeWorld extends World {
         ...{ region, status: this.isUp(id) ? 'available' : 'rebooting', engine: 'aurora-postgresql' },
         ...{ engineVersion: '16.4', address: null, port: 5432, availabilityZone, multiAz: false },
         ...{ clusterIdentifier: 'orders', source: null, replicas: [], groups: [], parameterGroups: [] },
-        ...{ backupRetentionDays: 7, replication: null, instanceClass: null, pendingGroups: false },
+        ...{
+          backupRetentionDays: 7,
+          replication: null,
+          instanceClass: null,
+          pendingReboot: false,
+          deletionProtected: false,
+          pendingGroups: false,
+        },
       }))
   }
 

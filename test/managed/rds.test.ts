@@ -68,6 +68,53 @@ describe('failover', () => {
     await expectRedundant(world, machine)
   })
 
+  test('nobody can be promoted behind the fence: said with what to do, and who comes back is promoted', async () => {
+    const { world, machine } = await adoptedRds()
+    world.table.onState = (state) => {
+      if (state.lastEvent.kind !== 'fenced') return
+      for (const id of ['b', 'c']) world.instance(id).server.end('untold')
+    }
+    await kill(world, machine, 'a', 600_000)
+    world.table.onState = () => undefined
+    await world.time.run(machine.tick())
+    expect(world.state.phase, story(world)).toBe('promoting')
+    const issue = world.table.issues.get('orders nobody-to-promote')
+    expect(issue).toMatchObject({
+      severity: 'critical',
+      message: expect.stringMatching(/b: it does not answer/),
+    })
+    expect(issue?.todo).toContain(
+      'modify-db-instance --region eu-central-1 --db-instance-identifier orders-a --vpc-security-group-ids sg-0be1',
+    )
+    world.instance('b').server.start('standby')
+    await minutes(world, machine, 10, () => world.state.primary === 'b')
+    await world.time.run(machine.finish(3_600_000))
+    await world.time.run(machine.tick())
+    expect(world.state.primary, story(world)).toBe('b')
+    expect([...world.table.issues.keys()]).not.toContain('orders nobody-to-promote')
+    expect(rdsBreaches(world)).toEqual([])
+  })
+
+  test('nobody comes back: halt, the old groups, adopt, as the runbook says', async () => {
+    const { world, machine } = await adoptedRds()
+    const old = world.instance('a')
+    world.table.onState = (state) => {
+      if (state.lastEvent.kind !== 'fenced') return
+      for (const id of ['b', 'c']) world.instance(id).server.end('untold')
+    }
+    await kill(world, machine, 'a', 600_000)
+    world.table.onState = () => undefined
+    await order(world, machine, { command: 'halt', reason: 'no replica comes back' }, 60_000)
+    expect(world.state.phase).toBe('halted')
+    world.plane.act(home, { do: 'setGroups', instance: 'orders-a', groupIds: ['sg-0be1'] })
+    await world.time.run(world.time.sleep(90_000))
+    const answer = await order(world, machine, { command: 'adopt' })
+    expect(answer, JSON.stringify(answer)).toMatchObject({ outcome: 'done' })
+    expect(world.state.primary).toBe('a')
+    expect(old.open).toBe(true)
+    expect([...rdsBreaches(world), ...lostCommits(world)]).toEqual([])
+  })
+
   test('a primary that hangs is fenced by its reboot, however long it had sessions', async () => {
     const { world, machine } = await adoptedRds()
     world.instance('a').server.hung = true
@@ -374,13 +421,57 @@ describe('rebuild', () => {
       const source = { identifier: 'orders-b', region: home }
       const groupIds = old.node.groupIds
       const place = { availabilityZone: null, instanceClass: null, tags: {} }
-      const act = { do: 'createReplica' as const, instance: `orders-${node}`, source, groupIds, ...place }
+      const like = `kept-${node}`
+      const act = {
+        do: 'createReplica' as const,
+        instance: `orders-${node}`,
+        source,
+        like,
+        groupIds,
+        ...place,
+      }
       expect(world.plane.act(region, act)).toEqual({ outcome: 'requested' })
     }
     create('a', home)
     create('c', away)
     await expectRedundant(world, machine)
     expect(world.plane.held('kept-c')?.gone).toBe(false)
+  })
+
+  test('a replica in another Region is made like the one that it replaces, its parameter group included', async () => {
+    const { world, machine } = await adoptedRds({}, (each) => {
+      each.instance('c').parameterGroup = 'orders-ireland'
+    })
+    const old = world.instance('c')
+    await kill(world, machine, 'a')
+    await expectRedundant(world, machine)
+    expect(world.instance('c')).not.toBe(old)
+    expect(world.instance('c')).toMatchObject({ parameterGroup: 'orders-ireland', pendingReboot: false })
+    const done = acts(world)
+    expect(done.indexOf('setParameterGroup orders-c')).toBeLessThan(done.indexOf('reboot orders-c'))
+    // Of what is in the Region of its source RDS takes the settings by itself.
+    expect(done).not.toContain('setParameterGroup orders-a')
+    const made = world.acts.flatMap((act) =>
+      act.kind === 'rds' && act.action.do === 'createReplica' ? [act.action.like] : [],
+    )
+    expect(made.toSorted()).toEqual(['orders-a-t2', 'orders-c-t2'])
+  })
+
+  test('a replaced replica that is protected from deletion stays, is told of, and keeps nobody waiting', async () => {
+    const { world, machine } = await adoptedRds({}, (each) => {
+      each.instance('c').deletionProtected = true
+    })
+    const old = world.instance('c')
+    await kill(world, machine, 'a')
+    await expectRedundant(world, machine)
+    expect(old).toMatchObject({ identifier: 'orders-c-t2', gone: false })
+    expect(acts(world)).not.toContain('deleteReplica orders-c-t2')
+    await world.time.run(machine.tick())
+    expect([...world.table.issues.keys()]).toContain('orders replica-kept:c')
+    old.deletionProtected = false
+    await minutes(world, machine, 130, () => old.gone)
+    expect(old.gone).toBe(true)
+    await expectRedundant(world, machine)
   })
 
   test('RDS starts the old primary after seven days: it is stopped again, and no client met it', async () => {
@@ -444,14 +535,16 @@ describe('switchover', () => {
     const instance = world.instance('a')
     world.table.onState = (state) => {
       if (state.lastEvent.kind !== 'closed') return
-      // As H26 warns: the closed group cuts the replication, too. Sessions go on to commit until they are ended.
+      // As H26 warns: the closed group cuts the replication, too. A session that was met by nobody commits behind it.
       world.instance('b').replicationCut = true
       world.instance('c').replicationCut = true
+      instance.clientsSince = instance.server.starts
+      instance.keptOutUntilMs = 0
       world.databases.commit('a')
     }
     await order(world, machine, { command: 'switchover', reason: 'test' })
     await minutes(world, machine, 5)
-    expect(rows(world)).toContain('X20')
+    expect(rows(world)).toContain('X25')
     expect(world.state).toMatchObject({ primary: 'a', phase: 'steady', plan: null })
     expect(instance.groups).toEqual([{ id: 'sg-0be1', status: 'active' }])
     expect(instance.server.inRecovery).toBe(false)

@@ -8,28 +8,30 @@ import { lostCommits } from '../steps/checker.ts'
 import type { Machine } from '../steps/machine.ts'
 import { story } from '../steps/support.ts'
 import { adoptedRds, expectRedundant, kill, order, rdsBreaches } from './rdsSupport.ts'
-import { type RdsCall, type RdsWorld, rdsFaults } from './rdsWorld.ts'
+import { type RdsCall, type RdsOptions, type RdsWorld, rdsFaults } from './rdsWorld.ts'
 
 interface Scenario {
   readonly name: string
   readonly begin: (world: RdsWorld, machine: Machine) => Promise<unknown>
+  readonly options?: RdsOptions
 }
+
+const ordered = (command: 'failover' | 'switchover') => (world: RdsWorld, machine: Machine) =>
+  order(world, machine, { command, reason: 'test' })
+/** Only a living primary is drained: for a dead one it is all the same. */
+const options = { closedGroupCuts: true }
 
 const scenarios: readonly Scenario[] = [
   { name: 'failover of a dead primary', begin: (world, machine) => kill(world, machine, 'a') },
-  {
-    name: 'failover of a living primary',
-    begin: (world, machine) => order(world, machine, { command: 'failover', reason: 'test' }),
-  },
-  {
-    name: 'switchover',
-    begin: (world, machine) => order(world, machine, { command: 'switchover', reason: 'test' }),
-  },
+  { name: 'failover of a living primary', begin: ordered('failover') },
+  { name: 'switchover', begin: ordered('switchover') },
+  { name: 'H26 failover whose closed group cuts replication', begin: ordered('failover'), options },
+  { name: 'H26 switchover whose closed group cuts replication', begin: ordered('switchover'), options },
 ]
 
 /** The calls that a run without faults makes: the first and the last of each name in each step. */
-async function callsOf({ begin }: Scenario): Promise<RdsCall[]> {
-  const { world, machine } = await adoptedRds()
+async function callsOf({ begin, options }: Scenario): Promise<RdsCall[]> {
+  const { world, machine } = await adoptedRds(options)
   const before = world.rdsCalls.length
   await begin(world, machine)
   await expectRedundant(world, machine)
@@ -71,7 +73,7 @@ for (const scenario of scenarios) {
     })
 
     test.each(cells)('$step $name (call $count): $fault', async (cell) => {
-      const { world, machine } = await adoptedRds()
+      const { world, machine } = await adoptedRds(scenario.options)
       let met = false
       world.rdsFault = ({ name, step, count }) => {
         const isIt = name === cell.name && step === cell.step && count === cell.count
@@ -90,7 +92,7 @@ describe('the API fails for minutes, then answers', () => {
   test.each(
     rdsFaults.flatMap((fault) => scenarios.map((scenario) => ({ fault, scenario, name: scenario.name }))),
   )('$name: $fault', async ({ fault, scenario }) => {
-    const { world, machine } = await adoptedRds({ policy: { cooldownMs: 0 } })
+    const { world, machine } = await adoptedRds({ ...scenario.options, policy: { cooldownMs: 0 } })
     const untilMs = world.time.nowMs + 200_000
     world.rdsFault = () => (world.time.nowMs < untilMs ? fault : undefined)
     await scenario.begin(world, machine)

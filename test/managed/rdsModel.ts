@@ -42,6 +42,9 @@ export class Instance {
   source: Instance | null = null
   backupRetentionDays = 7
   parameterGroup = 'default.postgres18'
+  /** Its parameter group is in force after a reboot. */
+  pendingReboot = false
+  deletionProtected = false
   instanceClass = 'db.r8g.large'
   promoting = false
   gone = false
@@ -49,6 +52,8 @@ export class Instance {
   clientsSince: number | null = null
   stoppedAt: symbol | null = null
   replicationCut = false
+  /** Until then whoever comes in is ended before it can write (`endSessions` with `keepOutMs`). */
+  keptOutUntilMs = 0
 
   constructor(identifier: string, resourceId: string, node: NodeConfig, groups: readonly string[]) {
     this.identifier = identifier
@@ -83,6 +88,8 @@ export class ModelRds {
   readonly alarms = new Map<string, readonly string[]>()
   readonly lags = new Map<string, { lagMs: number; ageMs: number }>()
   private readonly time: VirtualTime
+  /** As H26 warns: behind its closed group an instance feeds no replica any more. */
+  closedGroupCuts = false
   private ids = 0
   reigns = 1
 
@@ -131,10 +138,16 @@ export class ModelRds {
     return this.present.filter((each) => each.node.region === region).map((each) => this.view(each))
   }
 
+  /** Does its source send it the log? */
+  isFed({ source, replicationCut }: Instance): boolean {
+    if (source === null || replicationCut || (this.closedGroupCuts && !source.open)) return false
+    return source.server.running && !source.gone && !source.server.hung
+  }
+
   view(instance: Instance): DbInstanceView {
     const { node, source } = instance
     const replicas = this.present.filter((each) => each.source === instance)
-    const isFed = source?.server.running === true && !source.gone && !source.server.hung
+    const isFed = this.isFed(instance)
     return {
       identifier: instance.identifier,
       resourceId: instance.resourceId,
@@ -151,9 +164,11 @@ export class ModelRds {
       replicas: replicas.map((each) => each.identifier),
       groups: instance.groups,
       parameterGroups: [instance.parameterGroup],
+      pendingReboot: instance.pendingReboot,
       backupRetentionDays: instance.backupRetentionDays,
       replication: source ? { status: isFed ? 'replicating' : 'error', normal: isFed } : null,
       instanceClass: instance.instanceClass,
+      deletionProtected: instance.deletionProtected,
       pendingGroups: false,
     }
   }
@@ -192,6 +207,7 @@ export class ModelRds {
       else if (act.do === 'rename') this.rename(instance, act.to)
       else if (act.do === 'reboot') this.reboot(instance)
       else if (act.do === 'stop') this.stop(instance)
+      else if (act.do === 'setParameterGroup') this.setParameterGroup(instance, act.name)
       else this.delete(instance)
     }
   }
@@ -208,6 +224,12 @@ export class ModelRds {
     })
   }
 
+  private setParameterGroup(instance: Instance, name: string): void {
+    this.mustBe(instance, 'available')
+    instance.parameterGroup = name
+    instance.pendingReboot = true
+  }
+
   reboot(instance: Instance): void {
     this.mustBe(instance, 'available')
     instance.status = 'rebooting'
@@ -216,6 +238,7 @@ export class ModelRds {
       this.event(instance, 'DB instance shutdown')
       this.time.after(this.delays.rebootDown, () => {
         this.start(instance)
+        instance.pendingReboot = false
         this.event(instance, 'DB instance restarted')
         this.time.after(this.delays.rebootSettles, () => {
           if (instance.status === 'rebooting') instance.status = 'available'
@@ -335,6 +358,10 @@ export class ModelRds {
     if (source.backupRetentionDays === 0)
       throw new Refused('InvalidDBInstanceState', 'automated backups are not enabled')
     this.mustBe(source, 'available', 'backing-up')
+    const isFar = source.node.region !== region
+    const like = act.like === null ? null : this.held(act.like)
+    if (isFar && like?.node.region !== region)
+      throw new Refused('InvalidParameterCombination', 'an encrypted source, and no key of this Region')
     const node = this.instances.find((each) => each.node.instanceId === act.instance)?.node
     if (node === undefined || node.region !== region) throw new Refused('InvalidParameter', 'no such place')
     const instance = this.make(act.instance, node, act.groupIds ?? ['sg-open'])
@@ -342,6 +369,9 @@ export class ModelRds {
     instance.source = source
     instance.backupRetentionDays = 0
     instance.instanceClass = act.instanceClass ?? source.instanceClass
+    instance.deletionProtected = like?.deletionProtected ?? false
+    // PostgreSQL: of the source in its Region, the default elsewhere, and no other at the creation.
+    if (!isFar) instance.parameterGroup = source.parameterGroup
     instance.server.running = false
     instance.server.inRecovery = true
     this.time.after(this.delays.createReplica, () => {
@@ -358,6 +388,8 @@ export class ModelRds {
 
   private delete(instance: Instance): void {
     this.mustBe(instance, 'available', 'stopped', 'failed', 'backing-up')
+    if (instance.deletionProtected)
+      throw new Refused('InvalidParameterCombination', 'Cannot delete protected DB Instance')
     instance.status = 'deleting'
     this.time.after(this.delays.delete, () => {
       if (instance.server.running) instance.server.end('told')

@@ -41,8 +41,8 @@ export class RdsDatabases extends Databases {
   override flow(): void {
     for (const each of this.plane?.present ?? []) {
       const { source, server } = each
-      const isFed = source?.server.running && !source.server.hung && server.running && server.inRecovery
-      if (!isFed || source === null || each.replicationCut || server.stuck) continue
+      const receives = this.plane?.isFed(each) && server.running && server.inRecovery && !server.stuck
+      if (!receives || source === null) continue
       if (server.log.length < source.server.log.length)
         server.log.push(...source.server.log.slice(server.log.length))
     }
@@ -58,6 +58,7 @@ export class RdsDatabases extends Databases {
     const { server } = instance
     if (!server.running || server.hung) return 'refused'
     if (instance.clientsSince !== server.starts && !instance.open) return 'refused'
+    if (this.now() < instance.keptOutUntilMs) return 'refused'
     instance.clientsSince = server.starts
     if (server.inRecovery) return 'refused'
     const id = ++this.commits
@@ -80,9 +81,9 @@ export class RdsDatabases extends Databases {
     return { kind: 'answered', row: this.rowOf(instance, writes ? 'ok' : 'skipped') }
   }
 
-  private rowOf({ server, source, replicationCut }: Instance, writeProbe: 'ok' | 'skipped'): ProbeRow {
-    const isFed = source?.server.running && !source.server.hung && !replicationCut
-    const streams = server.inRecovery && isFed
+  private rowOf(instance: Instance, writeProbe: 'ok' | 'skipped'): ProbeRow {
+    const { server } = instance
+    const streams = server.inRecovery && this.plane?.isFed(instance)
     return {
       inRecovery: server.inRecovery,
       timeline: server.timeline,

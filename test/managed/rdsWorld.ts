@@ -1,8 +1,7 @@
 /** The world of the steps with a cluster that RDS runs: the same table, clock, names and machine, another provider. */
 import { parseConfig } from '../../functions/config.ts'
-import { operate } from '../../functions/operate.ts'
 import type { Engine, OperateRequest, Rds, RdsAct, RdsOutcome, SqlResult } from '../../functions/ports.ts'
-import { Invocation } from '../steps/model/invocation.ts'
+import type { Invocation } from '../steps/model/invocation.ts'
 import type { Databases } from '../steps/model/postgres.ts'
 import { cluster, World } from '../steps/world.ts'
 import { type Instance, ModelRds } from './rdsModel.ts'
@@ -17,6 +16,8 @@ export interface RdsOptions {
   readonly policy?: Record<string, unknown>
   readonly managed?: Record<string, unknown>
   readonly nodes?: Readonly<Record<string, Record<string, unknown>>>
+  /** The closed group cuts replication, too (H26). */
+  readonly closedGroupCuts?: boolean
 }
 
 export function rdsFleet({ policy, managed, nodes }: RdsOptions) {
@@ -79,6 +80,7 @@ export class RdsWorld extends World {
   constructor(options: RdsOptions = {}) {
     super({ fleet: rdsFleet(options), databases: (...args): Databases => new RdsDatabases(...args) })
     this.plane = new ModelRds(this.config.nodes, this.time)
+    this.plane.closedGroupCuts = options.closedGroupCuts ?? false
     this.rdsDatabases.plane = this.plane
   }
 
@@ -217,25 +219,26 @@ export class RdsWorld extends World {
   /** Invocations whose request is under way for longer than they live. */
   readonly late = new Set<Invocation>()
 
-  /** The function `operate` on a server that RDS runs: the sessions of others can be ended, and no more. */
-  protected override async operate(request: OperateRequest): Promise<SqlResult> {
-    const me = new Invocation(`operate ${request.action.do} on ${request.node}`)
-    const engine: Pick<Engine, 'act'> = {
+  /** On a server that RDS runs the sessions of others can be ended, and no more. */
+  override engine(me: Invocation, request: OperateRequest): Pick<Engine, 'act'> {
+    return {
       act: async (_cluster, node, action, context) => {
         try {
           await context.guard()
         } catch (error) {
           return { outcome: 'refused', message: String(error) }
         }
-        return this.call(
+        const result = await this.call(
           me,
           `${action.do}:${node.id}`,
           () => this.sql(me, request),
           (): SqlResult => ({ outcome: 'unknown', message: 'the session was cut' }),
         )
+        if (action.do === 'endSessions' && result.outcome === 'done')
+          await this.time.sleep(action.keepOutMs ?? 0)
+        return result
       },
     }
-    return operate({ fleet: this.fleet, store: this.store(me), engine: () => engine as Engine }, request)
   }
 
   private sql(me: Invocation, { node, action, term, claimId }: OperateRequest): SqlResult {
@@ -245,6 +248,7 @@ export class RdsWorld extends World {
     if (action.do !== 'endSessions') return { outcome: 'refused', message: `${action.do} is not for RDS` }
     this.act(me, { kind: 'sql', node, action, term, claimId })
     instance.clientsSince = null
+    instance.keptOutUntilMs = this.time.nowMs + (action.keepOutMs ?? 0)
     const { timeline, positionBytes } = instance.server
     this.databases.flow()
     const measurement = { timeline, positionBytes, replayable: true, primaryConninfo: '', restoreCommand: '' }

@@ -42,7 +42,7 @@ async function carryOut(operator: Operator, action: SqlAction, cluster: ClusterC
     case 'reconnect':
       return await reconnect(operator)
     case 'endSessions':
-      return await endSessions(operator, cluster)
+      return await endSessions(operator, cluster, action.keepOutMs)
   }
 }
 

@@ -109,6 +109,50 @@ describe('endSessions', { timeout: 60_000 }, () => {
     expect(result.measurement?.positionBytes).toBeGreaterThan(0)
   })
 
+  it('H26 measures without a word of its own: a replica that is cut off from here on has the end', async () => {
+    await streams()
+    const measured = async () => done(await fixture.act('a', 2, end)).measurement?.positionBytes ?? 0
+    // The server itself writes a record now and then: between two that agree it did not.
+    let at = 0
+    await eventually('nothing is written meanwhile', async () => {
+      const [first, again] = [await measured(), await measured()]
+      at = again
+      return first === again
+    })
+    const received = async () => (await fixture.probe('b')).receivedBytes ?? 0
+    await eventually('b has it', async () => (await received()) >= at)
+  })
+
+  it('H26 keeps out who comes back, for as long as it is told, and measures behind who was there first', async () => {
+    const first = await app()
+    let stopped = false
+    let commits = 0
+    const coming = (async () => {
+      while (!stopped) {
+        const client = await app().catch(() => null)
+        if (!client) continue
+        // Long enough to be met.
+        await client.query('select pg_sleep(0.2)').then(
+          () => commits++,
+          () => {},
+        )
+        await client.end().catch(() => {})
+      }
+    })()
+    const startedMs = clock.monotonicMs()
+    const { measurement } = done(await fixture.act('a', 2, { do: 'endSessions', keepOutMs: 1_000 }))
+    expect(clock.monotonicMs() - startedMs).toBeGreaterThanOrEqual(1_000)
+    expect(commits).toBe(0)
+    expect(await isOpen(first)).toBe(false)
+    expect(measurement?.positionBytes).toBeGreaterThan(0)
+    // Nobody is kept out any longer than that.
+    await eventually('clients are back', async () => commits > 0)
+    // Those who come back do not hold it up: it is no proof that nobody is left.
+    done(await fixture.act('a', 2, { do: 'endSessions', keepOutMs: 0 }))
+    stopped = true
+    await coming
+  })
+
   it('is done again at once: nobody is left', async () => {
     await new Promise((resolve) => setTimeout(resolve, 50))
     const first = done(await fixture.act('a', 2, end))
@@ -200,6 +244,7 @@ describe('probes of Aurora', { timeout: 60_000 }, () => {
       family: 'postgres' as const,
       providerGraceMs: 0,
       backupGraceMs: 0,
+      clusterId: null,
       globalClusterId: null,
       globalEndpoint: false,
     },
