@@ -10,7 +10,7 @@ import { findPlace, type GlobalOptions, whoAsks } from './place.ts'
 import { readRequest } from './problems.ts'
 import { renderEvent, renderExplanation } from './render-events.ts'
 import { renderStatus } from './render-status.ts'
-import { terminalWidth, wrap } from './text.ts'
+import { clean, cleaned, terminalWidth, wrap } from './text.ts'
 
 const exit = { done: 0, refused: 1, usage: 2, unreachable: 3, unfinished: 4 } as const
 type Options = GlobalOptions & Readonly<Record<string, unknown>>
@@ -116,7 +116,7 @@ async function carryOut(
     for (const reason of answer.reasons) complain(reason)
     return exit.refused
   }
-  if (!options.json) for (const line of render(command, answer, options)) say(line)
+  if (!options.json) for (const line of render(command, cleaned(answer), options)) say(line)
   const starts = command.name === 'failover' || command.name === 'switchover'
   return starts && options.wait !== false ? followOn(client, request, answer, options) : exit.done
 }
@@ -147,7 +147,7 @@ async function followOn(
     interrupted: interruption.signal,
     ask: (next) => ask(client, next),
     show: (event) => {
-      if (!options.json) for (const line of renderEvent(event, { width, facts: false })) say(line)
+      if (!options.json) for (const line of renderEvent(cleaned(event), { width, facts: false })) say(line)
     },
     note: (text) => complain(text),
     sleep: (ms) => delay(ms, undefined, { signal: interruption.signal }).catch(() => undefined),
@@ -185,6 +185,6 @@ function complain(text: string): void {
   const indent = /^ */.exec(text)?.[0] ?? ''
   const lines = process.stderr.isTTY
     ? wrap(text.trim(), terminalWidth() - indent.length, '  ')
-    : [text.trim().replace(/\s*\n\s*/g, ' ')]
+    : [clean(text.trim().replace(/\s*\n\s*/g, ' '))]
   process.stderr.write(`${lines.map((line) => indent + line).join('\n')}\n`)
 }

@@ -15,6 +15,14 @@ export function clean(text: string): string {
     .trim()
 }
 
+/** The same with all texts inside cleaned, so that none is forgotten where it is shown. */
+export function cleaned<T>(value: T): T {
+  if (typeof value === 'string') return clean(value) as T
+  if (Array.isArray(value)) return value.map(cleaned) as T
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [clean(key), cleaned(inner)])) as T
+}
+
 /** Lines of at most `width` columns, each after the first indented; words that are longer are broken. */
 export function wrap(text: string, width: number, indent = ''): string[] {
   const lines: string[] = []
@@ -96,7 +104,9 @@ const noLines = Object.fromEntries(
 
 /** `2025-11-20 10:18:03Z`: UTC, so that people in two places speak of the same moment. */
 export function instant(atMs: number): string {
-  return Number.isFinite(atMs) ? `${new Date(atMs).toISOString().slice(0, 19).replace('T', ' ')}Z` : 'unknown'
+  const time = new Date(atMs)
+  // Of the years that a date can have; a time may have been written by hand.
+  return Number.isNaN(time.getTime()) ? 'unknown' : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`
 }
 
 export function bytes(count: number): string {

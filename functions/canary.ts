@@ -5,7 +5,9 @@ import { connect } from 'node:net'
 export function probeCanary(canary: string, timeoutMs: number): Promise<boolean> {
   const at = canary.lastIndexOf(':')
   return new Promise((resolve) => {
-    const socket = connect({ host: canary.slice(0, at), port: Number(canary.slice(at + 1)) })
+    // IPv6 stands in brackets, which are no part of the address.
+    const host = canary.slice(0, at).replace(/^\[(.*)\]$/, '$1')
+    const socket = connect({ host, port: Number(canary.slice(at + 1)) })
     const finish = (answered: boolean) => {
       clearTimeout(timer)
       socket.destroy()

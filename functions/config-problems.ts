@@ -1,6 +1,6 @@
 /** Says what is wrong with a configuration: path, problem, what to do; never a value that could be secret. */
 import { z } from 'zod'
-import { problemsOf } from './problems.ts'
+import { problemsOf, shownKey } from './problems.ts'
 
 /** All problems of a configuration in one error. */
 export class ConfigError extends Error {
@@ -50,13 +50,14 @@ function shownPath(path: readonly PropertyKey[], clusterKeys: readonly string[] 
   return path.reduce<string>((text, part, index) => {
     const key =
       index === 1 && path[0] === 'clusters' && typeof part === 'number' ? clusterKeys?.[part] : undefined
-    if (key !== undefined) return `${text}.${key}`
+    if (key !== undefined) return `${text}.${shownKey(key)}`
     if (typeof part === 'number') return `${text}[${part}]`
-    return text === '' ? String(part) : `${text}.${String(part)}`
+    return text === '' ? shownKey(part) : `${text}.${shownKey(part)}`
   }, '')
 }
 
-function hint(key: string, known: readonly string[]): string {
+function hint(written: string, known: readonly string[]): string {
+  const key = written.slice(0, 60)
   const [nearest] = known
     .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, distance }) => distance <= Math.max(2, Math.floor(name.length / 3)))

@@ -31,14 +31,21 @@ export function problemsOf(error: z.ZodError): string[] {
   return [...new Set(error.issues.flatMap((issue) => worded(issue, [])))]
 }
 
+/** A key as part of a path: whatever somebody wrote there, a problem stays one line that can be read. */
+export function shownKey(key: PropertyKey): string {
+  const text = String(key)
+  return /^[\w#.@+-]{1,60}$/.test(text) ? text : JSON.stringify(text.slice(0, 60))
+}
+
 function worded(issue: Problem, under: readonly PropertyKey[]): string[] {
   const path = [...under, ...issue.path]
-  const say = (text: string) => [path.length === 0 ? text : `${path.map(String).join('.')}: ${text}`]
+  const at = (keys: readonly PropertyKey[]) => keys.map(shownKey).join('.')
+  const say = (text: string) => [path.length === 0 ? text : `${at(path)}: ${text}`]
   switch (issue.code) {
     case 'invalid_type':
       return say(typeProblem(issue.expected, issue.message))
     case 'unrecognized_keys':
-      return issue.keys.map((key) => `${[...path, key].map(String).join('.')}: unknown, remove it`)
+      return issue.keys.map((key) => `${at([...path, key])}: unknown, remove it`)
     case 'invalid_union':
       return unionProblem(issue, path, say)
     case 'invalid_value':
@@ -47,6 +54,7 @@ function worded(issue: Problem, under: readonly PropertyKey[]): string[] {
         issue.message.startsWith('Invalid') ? `expected ${issue.values.join(' or ')}` : issue.message,
       )
     case 'too_small':
+    case 'too_big':
       return say(sizeProblem(issue, issue.message))
     default:
       return say(issue.message.charAt(0).toLowerCase() + issue.message.slice(1))
@@ -64,8 +72,14 @@ function typeProblem(expected: string, message: string): string {
     : `expected ${wanted}, got ${words[got ?? ''] ?? got}`
 }
 
-function sizeProblem(issue: Problem & { code: 'too_small' }, message: string): string {
-  if (!message.startsWith('Too small')) return message
+function sizeProblem(issue: Problem & { code: 'too_small' | 'too_big' }, message: string): string {
+  // What a schema says in words of its own is said as it is.
+  if (!/^Too (?:small|big)/.test(message)) return message
+  if (issue.code === 'too_big') {
+    if (issue.origin === 'string') return `longer than ${issue.maximum} characters`
+    if (issue.origin === 'array') return `more than ${issue.maximum} entries`
+    return `must be at most ${issue.maximum}`
+  }
   if (issue.origin === 'string')
     return issue.minimum === 1 ? 'is empty' : `shorter than ${issue.minimum} characters`
   if (issue.origin === 'array') return `fewer than ${issue.minimum} entries`

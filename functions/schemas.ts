@@ -12,7 +12,9 @@ const text = z.string()
 const filled = z.string().trim().min(1)
 const count = z.int().min(0)
 const ms = z.number()
-const list = <T extends z.ZodType>(item: T) => z.array(item).readonly()
+/** Readonly as a type only: zod's own `readonly` freezes whatever it gets, and throws on bytes (H23). */
+const list = <T extends z.ZodType>(item: T): z.ZodType<readonly z.output<T>[], readonly z.input<T>[]> =>
+  z.array(item)
 const byKey = <T extends z.ZodType>(item: T) => z.record(z.string(), item)
 const facts = byKey(z.unknown())
 
@@ -164,8 +166,11 @@ const networkFenceSchema = z.object({
   startedAtBefore: text.nullable(),
   restartBefore: text.nullable(),
   reboot: oneOf(['none', 'requested', 'seen']),
+  drainSince: count.nullable().default(null),
+  firstEndBytes: count.nullable().default(null),
   drainToBytes: count.nullable(),
   drained: z.boolean(),
+  missingBytes: count.nullable().default(null),
 })
 
 const frozenNodeSchema = z.object({
@@ -320,7 +325,7 @@ const sqlActionSchema = z.discriminatedUnion('do', [
   }),
   z.object({ do: z.literal('list'), synchronousStandbyNames: text }),
   z.object({ do: z.literal('reconnect') }),
-  z.object({ do: z.literal('endSessions') }),
+  z.object({ do: z.literal('endSessions'), keepOutMs: z.exactOptional(ms) }),
 ])
 
 export const operateRequestSchema = z.object({
@@ -430,13 +435,14 @@ export const commandSchema = z.discriminatedUnion('command', [
     term: z.int().min(0),
     target: filled.nullable().optional(),
     acceptLoss: z.boolean(),
-    unfenced: z.array(filled).readonly(),
+    unfenced: list(filled),
     reason,
     by,
     minutes,
   }),
   z.strictObject({ command: z.literal('status'), cluster: cluster.optional() }),
   z.strictObject({ command: z.literal('explain'), cluster, limit: z.int().min(1).max(1000).default(20) }),
+  z.strictObject({ command: z.literal('doctor'), cluster }),
   z.strictObject({ command: z.literal('halt'), cluster, reason, by }),
 ])
 export type Command = z.infer<typeof commandSchema>

@@ -16,7 +16,7 @@ import {
 import { absolute, type RecordSet, type Zone } from './zone.ts'
 
 export interface LocalDns {
-  /** `127.0.0.1:port`, for resolvers. */
+  /** `address:port`, for resolvers. */
   readonly address: string
   readonly port: number
   /** Hosts may be added and moved while it runs: name to IPv4 address. */
@@ -33,6 +33,7 @@ export async function startDns(
   zones: readonly Zone[],
   hosts: Readonly<Record<string, string>>,
   port = 0,
+  address = '127.0.0.1',
 ): Promise<LocalDns> {
   const known = new Map(Object.entries(hosts).map(([name, address]) => [absolute(name), address]))
   const reply = (message: Packet) => answer(message, zones, known)
@@ -43,13 +44,16 @@ export async function startDns(
     socket.on('error', () => socket.destroy())
     serveTcp(socket, reply)
   })
-  const { udp, port: bound } = await bindBoth(tcp, port)
+  const { udp, port: bound } = await bindBoth(tcp, address, port)
   udp.on('message', (bytes, from) => {
-    const message = safely(() => decode(bytes))
-    if (message) udp.send(sized(message, reply(message)), from.port, from.address)
+    const response = safely(() => {
+      const message = decode(bytes)
+      return isQuery(message) ? sized(message, reply(message)) : null
+    })
+    if (response) udp.send(response, from.port, from.address)
   })
   return {
-    address: `127.0.0.1:${(tcp.address() as AddressInfo).port}`,
+    address: `${address}:${bound}`,
     port: bound,
     hosts: known,
     async close() {
@@ -61,24 +65,29 @@ export async function startDns(
 }
 
 /** The same port for both; one that is free for the first may be taken for the second, then another is tried. */
-async function bindBoth(tcp: Server, port: number, tries = 20): Promise<{ udp: UdpSocket; port: number }> {
+async function bindBoth(
+  tcp: Server,
+  address: string,
+  port: number,
+  tries = 20,
+): Promise<{ udp: UdpSocket; port: number }> {
   await new Promise<void>((resolve, reject) => {
     tcp.once('error', reject)
-    tcp.listen(port, '127.0.0.1', resolve)
+    tcp.listen(port, address, resolve)
   })
   const bound = (tcp.address() as AddressInfo).port
   const udp = createSocket('udp4')
   try {
     await new Promise<void>((resolve, reject) => {
       udp.once('error', reject)
-      udp.bind(bound, '127.0.0.1', resolve)
+      udp.bind(bound, address, resolve)
     })
     return { udp, port: bound }
   } catch (error) {
     udp.close()
     await new Promise<void>((resolve) => tcp.close(() => resolve()))
     if (port !== 0 || tries <= 1) throw error
-    return bindBoth(tcp, port, tries - 1)
+    return bindBoth(tcp, address, port, tries - 1)
   }
 }
 
@@ -88,9 +97,12 @@ function serveTcp(socket: Socket, reply: (message: Packet) => Packet): void {
     buffered = Buffer.concat([buffered, bytes])
     while (buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
       const length = 2 + buffered.readUInt16BE(0)
-      const message = safely(() => streamDecode(buffered.subarray(0, length)))
+      const response = safely(() => {
+        const message = streamDecode(buffered.subarray(0, length))
+        return isQuery(message) ? streamEncode(reply(message)) : null
+      })
       buffered = buffered.subarray(length)
-      if (message) socket.write(streamEncode(reply(message)))
+      if (response) socket.write(response)
     }
   })
 }
@@ -216,20 +228,31 @@ function soa(zone: { name: string }): Answer {
 /** `"one" "two"` with backslash escapes, as the API has it, to its strings. */
 function txtStrings(value: string): string[] {
   const quoted = [...value.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text = '']) => text)
-  return quoted.map((text) =>
-    text.replaceAll(/\\(\d{3}|.)/g, (_all, escaped: string) =>
+  return quoted.map((text) => {
+    const plain = text.replaceAll(/\\(\d{3}|.)/g, (_all, escaped: string) =>
       escaped.length === 3 ? String.fromCharCode(Number.parseInt(escaped, 8)) : escaped,
-    ),
-  )
+    )
+    // Its length has one byte: written all the same, it would spoil the rest of the answer.
+    if (Buffer.byteLength(plain) > 255) throw new Error('a string of a TXT record has at most 255 bytes')
+    return plain
+  })
 }
 
 function undotted(name: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name
 }
 
-function safely<T>(parse: () => T): T | null {
+/**
+ * Who answers answers talks with another server for ever. Bytes of a name that are no UTF-8 can not be repeated: their
+ * replacement is longer, and so may be more than a label holds.
+ */
+const isQuery = ({ type, questions = [] }: Packet) =>
+  type === 'query' && !questions.some(({ name }) => name.includes('\ufffd'))
+
+/** What can not be read, or names something that can not be written, gets no answer; the server goes on. */
+function safely<T>(answer: () => T | null): T | null {
   try {
-    return parse()
+    return answer()
   } catch {
     return null
   }

@@ -46,7 +46,7 @@ interface ItemDb {
   observed?: boolean
 }
 
-export async function startDynamoDb(port = 0): Promise<LocalDynamoDb> {
+export async function startDynamoDb(port = 0, address = '127.0.0.1'): Promise<LocalDynamoDb> {
   const listeners = new Set<(change: Change) => void>()
   const hooks = new Set<FaultHook>()
   const keysOf = new Map<string, string[]>()
@@ -65,9 +65,9 @@ export async function startDynamoDb(port = 0): Promise<LocalDynamoDb> {
   server.keepAliveTimeout = 60_000
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(port, address, resolve)
   })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = `http://${address}:${(server.address() as AddressInfo).port}`
   return {
     url,
     async createTable(name, properties) {

@@ -20,7 +20,11 @@ export class AwsError extends Error {
   }
 }
 
-export type JsonApi = (operation: string, input: Record<string, unknown>) => Promise<unknown> | unknown
+export type JsonApi = (
+  operation: string,
+  input: Record<string, unknown>,
+  context: Pick<QueryContext, 'region'>,
+) => Promise<unknown> | unknown
 /** Answers the XML body. */
 export type QueryApi = (
   operation: string,
@@ -101,7 +105,7 @@ export interface Front {
   close(): Promise<void>
 }
 
-export async function startFront(services: Services, port = 0): Promise<Front> {
+export async function startFront(services: Services, port = 0, address = '127.0.0.1'): Promise<Front> {
   const hooks = new Set<MishapHook>()
   const server = createServer((request, response) => {
     answer(services, hooks, request, response).catch((error: Error) => {
@@ -113,10 +117,10 @@ export async function startFront(services: Services, port = 0): Promise<Front> {
   server.keepAliveTimeout = 60_000
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(port, address, resolve)
   })
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${address}:${(server.address() as AddressInfo).port}`,
     onCall(hook) {
       hooks.add(hook)
       return () => hooks.delete(hook)
@@ -137,11 +141,12 @@ async function answer(
 ): Promise<void> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
-  const url = new URL(request.url ?? '/', 'http://127.0.0.1')
+  // As it came: `//` and `*` are paths of requests, and no URLs.
+  const [path = '/', ...query] = (request.url ?? '/').split('?')
   const http: HttpRequest = {
     method: request.method ?? 'GET',
-    path: url.pathname,
-    query: url.searchParams,
+    path,
+    query: new URLSearchParams(query.join('?')),
     headers: request.headers,
     body: Buffer.concat(chunks).toString('utf8'),
   }
@@ -194,7 +199,7 @@ function findRoute(services: Services, http: HttpRequest): Route {
   const target = http.headers['x-amz-target']
   if (typeof target === 'string') return jsonRoute(services, target, http)
   const version = http.path.split('/')[1] ?? ''
-  const api = services.path[version]
+  const api = named(services.path, version)
   if (api) {
     return {
       service: version,
@@ -209,13 +214,13 @@ function findRoute(services: Services, http: HttpRequest): Route {
 function jsonRoute(services: Services, target: string, http: HttpRequest): Route {
   const [service = '', operation = ''] = target.split('.')
   const type = String(http.headers['content-type'] ?? 'application/x-amz-json-1.0')
-  const api = services.json[service]
+  const api = named(services.json, service)
   return {
     service,
     operation,
     run: async () => {
       if (!api) throw new AwsError('UnknownOperationException', `no local service answers ${target}`)
-      const output = await api(operation, JSON.parse(http.body || '{}'))
+      const output = await api(operation, inputOf(http.body), { region: regionOf(http) })
       return { status: 200, headers: { 'content-type': type }, body: JSON.stringify(output ?? {}) }
     },
     fail: (error) => ({
@@ -226,11 +231,28 @@ function jsonRoute(services: Services, target: string, http: HttpRequest): Route
   }
 }
 
+/** Not what every object has, such as `constructor`. */
+function named<T>(apis: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(apis, name) ? apis[name] : undefined
+}
+
+function inputOf(body: string): Record<string, unknown> {
+  let input: unknown
+  try {
+    input = JSON.parse(body || '{}')
+  } catch {
+    throw new AwsError('SerializationException', 'the body is no JSON')
+  }
+  if (typeof input === 'object' && input !== null && !Array.isArray(input))
+    return input as Record<string, unknown>
+  throw new AwsError('SerializationException', 'the body is no JSON object')
+}
+
 function queryRoute(services: Services, http: HttpRequest): Route {
   const form = new URLSearchParams(http.body)
   const version = form.get('Version') ?? ''
   const operation = form.get('Action') ?? ''
-  const api = services.query[version]
+  const api = named(services.query, version)
   return {
     service: version,
     operation,

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { XMLParser } from 'fast-xml-parser'
+import { z } from 'zod'
 import { AwsError, escapeXml, type HttpReply, type HttpRequest } from './front.ts'
 import { absolute, compare, type RecordSet, recordKey, sortKey, type Zone } from './zone.ts'
 
@@ -44,12 +45,16 @@ export class Route53Service {
   }
 
   handle(request: HttpRequest): HttpReply {
-    const [, , kind, id = '', rest] = request.path.split('/').map(decodeURIComponent)
+    const [, , kind, id = '', rest] = understood(() => request.path.split('/').map(decodeURIComponent))
     const body = () => {
       if (kind === 'change') return this.#getChange(id)
       if (kind === 'hostedzone' && rest === undefined) return this.#getZone(this.#zone(id))
       if (kind === 'hostedzone' && rest === 'rrset') {
-        if (request.method === 'POST') return this.#change(this.#zone(id), readChanges(request.body))
+        if (request.method === 'POST')
+          return this.#change(
+            this.#zone(id),
+            understood(() => readChanges(request.body)),
+          )
         return list(this.#zone(id), request.query)
       }
       throw new AwsError('InvalidAction', `${request.method} ${request.path} is not served locally`, 404)
@@ -154,40 +159,50 @@ function normal(type: string, value: string): string {
   return type === 'CNAME' || type === 'NS' ? absolute(value) : value
 }
 
-interface ChangeXml {
-  Action: string
-  ResourceRecordSet: {
-    Name: string
-    Type: string
-    TTL?: string
-    SetIdentifier?: string
-    Weight?: string
-    ResourceRecords?: { ResourceRecord?: { Value: string }[] }
-  }
-}
+const batch = z.object({
+  ChangeResourceRecordSetsRequest: z.object({
+    ChangeBatch: z.object({
+      Changes: z.object({
+        Change: z.array(
+          z.object({
+            Action: z.string(),
+            ResourceRecordSet: z.object({
+              Name: z.string(),
+              Type: z.string(),
+              TTL: z.string().regex(/^\d{1,10}$/),
+              SetIdentifier: z.string().optional(),
+              Weight: z.string().optional(),
+              ResourceRecords: z.object({ ResourceRecord: z.array(z.object({ Value: z.string() })) }),
+            }),
+          }),
+        ),
+      }),
+    }),
+  }),
+})
 
 function readChanges(body: string): ZoneChange[] {
-  const parsed = parser.parse(body) as {
-    ChangeResourceRecordSetsRequest?: { ChangeBatch?: { Changes?: { Change?: ChangeXml[] } } }
+  const { ChangeBatch } = batch.parse(parser.parse(body)).ChangeResourceRecordSetsRequest
+  return ChangeBatch.Changes.Change.map(({ Action, ResourceRecordSet: set }) => ({
+    action: Action,
+    record: {
+      name: absolute(set.Name),
+      type: set.Type,
+      ttl: Number(set.TTL),
+      values: set.ResourceRecords.ResourceRecord.map(({ Value }) => Value),
+      setIdentifier: set.SetIdentifier ?? null,
+      weight: set.Weight ?? null,
+    },
+  }))
+}
+
+/** What can not be read is the caller's mistake, and no failure of the service. */
+function understood<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new AwsError('InvalidInput', `not understood: ${(error as Error).message}`)
   }
-  const changes = parsed.ChangeResourceRecordSetsRequest?.ChangeBatch?.Changes?.Change
-  if (!changes?.length) throw new AwsError('InvalidInput', 'the change batch is empty or not understood')
-  return changes.map(({ Action, ResourceRecordSet: set }) => {
-    if (set.TTL === undefined || !set.ResourceRecords?.ResourceRecord) {
-      throw new AwsError('InvalidInput', `Invalid request: missing TTL or records of ${set.Name}`)
-    }
-    return {
-      action: Action,
-      record: {
-        name: absolute(set.Name),
-        type: set.Type,
-        ttl: Number(set.TTL),
-        values: set.ResourceRecords.ResourceRecord.map(({ Value }) => Value),
-        setIdentifier: set.SetIdentifier ?? null,
-        weight: set.Weight ?? null,
-      },
-    }
-  })
 }
 
 function list(zone: Zone, query: URLSearchParams): string {

@@ -112,6 +112,19 @@ describe('F90 problems', () => {
       { ...example, observers: [{ ...example.observers[0], canary: 'host' }, ...example.observers.slice(1)] },
       'observers[0].canary: must be host:port',
     ],
+    [
+      'a canary on a port that there is not',
+      {
+        ...example,
+        observers: [{ ...example.observers[0], canary: 'host:99999' }, ...example.observers.slice(1)],
+      },
+      'observers[0].canary: must be host:port',
+    ],
+    [
+      'an id that every object has as a key',
+      { ...example, clusters: { constructor: orders } },
+      'clusters.constructor.id: is a word that JavaScript keeps',
+    ],
     ['no cluster', { ...example, clusters: {} }, 'clusters: needs one cluster at least'],
     ['cluster id', { ...example, clusters: { Orders: orders } }, 'clusters.Orders.id: must be 1 to 40'],
     ['a long cluster id', { ...example, clusters: { ['o'.repeat(41)]: orders } }, 'must be 1 to 40'],
@@ -175,8 +188,15 @@ describe('F90 problems', () => {
     [
       'resolver',
       withCluster({ endpoint: { ...orders.endpoint, resolver: '10.0.0.2' } }),
-      `${at}.endpoint.resolver: must be host:port`,
+      `${at}.endpoint.resolver: must be the IP address and port`,
     ],
+    ...['dns.example:53', '10.0.0.2:0', '10.0.0.2:65536', '::1:53', '[dns]:53'].map(
+      (resolver): [string, unknown, string] => [
+        `resolver ${resolver}, which Node would throw on or die of`,
+        withCluster({ endpoint: { ...orders.endpoint, resolver } }),
+        `${at}.endpoint.resolver: must be the IP address and port`,
+      ],
+    ),
     ['engine', withCluster({ engine: 'oracle' }), `${at}.engine: expected postgres or rds`],
     [
       'S10 never without a list',

@@ -150,7 +150,14 @@ export function createClients(options: { region?: string } = {}): Clients {
   }
 }
 
-/** Records as attributes: `undefined` left out; big integers are never used (a position is exact below 2^53). */
+/**
+ * Records as attributes: `undefined` left out; big integers are never used (a position is exact below 2^53). A number
+ * that a person wrote and no record can hold must reach the schemas, which refuse it: by default the SDK throws on it,
+ * and on every other item of the same answer (H23).
+ */
 export function documentClient(client: DynamoDBClient): DynamoDBDocumentClient {
-  return DynamoDBDocumentClient.from(client, { marshallOptions: { removeUndefinedValues: true } })
+  return DynamoDBDocumentClient.from(client, {
+    marshallOptions: { removeUndefinedValues: true },
+    unmarshallOptions: { wrapNumbers: Number },
+  })
 }

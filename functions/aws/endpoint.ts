@@ -10,8 +10,9 @@ import {
   type ResourceRecordSet,
   type Route53Client,
 } from '@aws-sdk/client-route-53'
+import type { ClusterConfig } from '../core/types.ts'
 import type { Endpoint, EndpointRecords, EndpointToken } from '../ports.ts'
-import { failureOf } from './errors.ts'
+import { BadAnswer, failureOf } from './errors.ts'
 
 /** A CNAME allows no other type at its own name (RFC 1034), so the token has a name of its own. */
 export function tokenName(name: string): string {
@@ -36,18 +37,28 @@ export function parseToken(raw: string): EndpointToken | null {
   return { deployment: found[1] ?? '', cluster: found[2] ?? '', term: Number(found[3]) }
 }
 
+/** Who moves no name has no zone, and does not come here. */
+function zoneOf({ id, endpoint: { zoneId, name } }: ClusterConfig): string {
+  if (zoneId === null) throw new Error(`${id}: ${name} is in no zone of ours`)
+  return zoneId
+}
+
 export function createEndpoint(options: { client: Route53Client }): Endpoint {
   const { client } = options
 
   /** All records at one name. The list is ordered by name and goes on to the end of the zone: stop at another name. */
   async function recordsAt(zoneId: string, name: string): Promise<ResourceRecordSet[]> {
     const found: ResourceRecordSet[] = []
+    const asked = new Set<string>()
     let start: Record<string, unknown> = { StartRecordName: name }
     for (;;) {
       const page = await client.send(
         new ListResourceRecordSetsCommand({ HostedZoneId: zoneId, MaxItems: 100, ...start }),
       )
-      const records = page.ResourceRecordSets ?? []
+      const records = page.ResourceRecordSets
+      // What is left out is not absent: a record that is there would be created once more.
+      if (records === undefined || records.some(({ Name }) => Name === undefined))
+        throw new BadAnswer(`Route 53 answered without the records of ${name}`)
       found.push(...records.filter((record) => sameName(record.Name, name)))
       if (!page.IsTruncated || !sameName(page.NextRecordName, name)) return found
       start = {
@@ -55,12 +66,16 @@ export function createEndpoint(options: { client: Route53Client }): Endpoint {
         StartRecordType: page.NextRecordType,
         ...(page.NextRecordIdentifier ? { StartRecordIdentifier: page.NextRecordIdentifier } : {}),
       }
+      const next = JSON.stringify(start)
+      if (asked.has(next)) throw new BadAnswer(`Route 53 answers the same page of ${name} again and again`)
+      asked.add(next)
     }
   }
 
   return {
     async read(cluster) {
-      const { zoneId, name } = cluster.endpoint
+      const { name } = cluster.endpoint
+      const zoneId = zoneOf(cluster)
       const [tokens, records] = await Promise.all([
         recordsAt(zoneId, tokenName(name)),
         recordsAt(zoneId, name),
@@ -71,7 +86,8 @@ export function createEndpoint(options: { client: Route53Client }): Endpoint {
     async swap(cluster, read, next) {
       if (read.foreignRecord !== null || read.foreignToken !== null)
         return { outcome: 'refused', message: foreignMessage(cluster.endpoint.name, read) }
-      const { zoneId, name, ttlSeconds } = cluster.endpoint
+      const { name, ttlSeconds } = cluster.endpoint
+      const zoneId = zoneOf(cluster)
       const changes = swapChanges({ name, ttlSeconds }, read, next)
       try {
         const answer = await client.send(
@@ -193,7 +209,7 @@ function plainValue(record: ResourceRecordSet, type: 'TXT' | 'CNAME'): string | 
     record.SetIdentifier === undefined &&
     record.AliasTarget === undefined &&
     record.HealthCheckId === undefined &&
-    record.TTL !== undefined &&
+    Number.isFinite(record.TTL) &&
     values.length === 1
   return simple ? (values[0]?.Value ?? null) : null
 }

@@ -62,3 +62,12 @@ export function failureOf(error: unknown, options: { idempotent: boolean } = { i
 export function attemptsOf(error: unknown): number {
   return (error as ServiceError | undefined)?.$metadata?.attempts ?? 1
 }
+
+/**
+ * An answer that lacks what every answer of its kind has. Its code makes it an outage of the service for who waits: an
+ * emulator or a proxy that is half there is no reason to halt, and what it leaves out is not absent.
+ */
+export class BadAnswer extends Error {
+  override name = 'BadAnswer'
+  readonly code = 'EBADMSG'
+}

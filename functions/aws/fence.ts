@@ -7,7 +7,7 @@ import {
   StopInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import type { Fence, InstanceState, InstanceView } from '../ports.ts'
-import { failureOf } from './errors.ts'
+import { BadAnswer, failureOf } from './errors.ts'
 
 const states = ['pending', 'running', 'shutting-down', 'terminated', 'stopping', 'stopped'] as const
 
@@ -19,7 +19,9 @@ export function createFence(options: { client: (region: string) => EC2Client }):
       const answer = await options
         .client(region)
         .send(new DescribeInstancesCommand({ InstanceIds: [...ids], ...(NextToken ? { NextToken } : {}) }))
-      found.push(...(answer.Reservations ?? []).flatMap((reservation) => reservation.Instances ?? []))
+      if (answer.Reservations === undefined)
+        throw new BadAnswer(`EC2 answered without instances of ${region}`)
+      found.push(...answer.Reservations.flatMap((reservation) => reservation.Instances ?? []))
       NextToken = answer.NextToken
     } while (NextToken)
     return found
@@ -44,16 +46,14 @@ export function createFence(options: { client: (region: string) => EC2Client }):
 
   async function observe(region: string, instanceIds: readonly string[]): Promise<InstanceView[]> {
     const wanted = [...new Set(instanceIds)]
-    const found = new Map(
-      (await describeKnown(region, wanted)).map((instance) => [instance.InstanceId, instance]),
-    )
+    const found = await describeKnown(region, wanted)
     return wanted.map((instanceId) => {
-      const instance = found.get(instanceId)
-      return {
-        instanceId,
-        state: instance === undefined ? 'absent' : stateOf(instance),
-        privateAddress: instance?.PrivateIpAddress ?? null,
-      }
+      const [instance, ...more] = found.filter(({ InstanceId }) => InstanceId === instanceId)
+      if (instance === undefined) return { instanceId, state: 'absent', privateAddress: null }
+      const state = stateOf(instance)
+      if (more.some((other) => stateOf(other) !== state))
+        throw new BadAnswer(`EC2 answered instance ${instanceId} in two states`)
+      return { instanceId, state, privateAddress: instance.PrivateIpAddress ?? null }
     })
   }
 
@@ -108,6 +108,7 @@ function stateOf(instance: Instance): InstanceState {
   const name = instance.State?.Name
   const known = states.find((state) => state === name)
   // Evidence is a positive fact (S2): a state that we do not know is none, and no other state may be made of it.
-  if (known === undefined) throw new Error(`instance ${instance.InstanceId} is in an unknown state: ${name}`)
+  if (known === undefined)
+    throw new BadAnswer(`instance ${instance.InstanceId} is in an unknown state: ${name}`)
   return known
 }

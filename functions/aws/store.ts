@@ -13,6 +13,7 @@ import {
   UpdateCommand,
 } from '@aws-sdk/lib-dynamodb'
 import type { z } from 'zod'
+import { tokenLeadMost } from '../core/limits.ts'
 import type { Event, Fleet, Issue, Report } from '../core/types.ts'
 import type { Read, Store, WriteOutcome } from '../ports.ts'
 import {
@@ -184,9 +185,9 @@ export function createDynamoStore(options: { client: DynamoDBDocumentClient; tab
     async writeReport(report) {
       const item = toItem(reportKey(report.cluster, report.observer), reportSchema, report)
       const outcome = await put(item, {
-        expression: 'attribute_not_exists(#token) OR #token <= :token',
+        expression: 'attribute_not_exists(#token) OR #token <= :token OR #token > :wrong',
         names: { '#token': 'token' },
-        values: { ':token': report.token },
+        values: { ':token': report.token, ':wrong': report.token + tokenLeadMost },
       })
       return outcome.kind === 'overtaken' ? 'lost' : outcome.kind
     },

@@ -3,7 +3,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { DynamoDBStreamEvent } from 'aws-lambda'
 import type { ClusterState } from '../core/types.ts'
 import { stateSchema } from '../schemas.ts'
-import { itemOf } from './items.ts'
+import { type Item, itemOf, stateKey } from './items.ts'
 
 export interface StateImages {
   readonly sequenceNumber: string
@@ -14,23 +14,32 @@ export interface StateImages {
 
 export function imagesOf(event: DynamoDBStreamEvent): StateImages[] {
   return event.Records.map((record) => ({
-    sequenceNumber: record.dynamodb?.SequenceNumber ?? '',
-    before: stateOf(record.dynamodb?.OldImage),
-    after: stateOf(record.dynamodb?.NewImage),
+    sequenceNumber: record?.dynamodb?.SequenceNumber ?? '',
+    before: stateOf(record?.dynamodb?.OldImage),
+    after: stateOf(record?.dynamodb?.NewImage),
   }))
 }
 
 /** Clusters named by the records' keys: those whose state asks for a look (`woken`), and those with a new report. */
 export function clustersOf(event: DynamoDBStreamEvent): { woken: string[]; reported: string[] } {
-  const keys = event.Records.map((record) => record.dynamodb?.Keys?.pk?.S ?? '')
+  const keys = event.Records.map((record) => String(record?.dynamodb?.Keys?.pk?.S ?? ''))
   const named = (prefix: string) => [
     ...new Set(keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))),
   ]
   return { woken: named('cluster#'), reported: named('report#') }
 }
 
+/** As the store reads it: under another key than its own, a state is a copy that a person made (H23). */
 function stateOf(image: unknown): ClusterState | null {
   if (image === undefined || image === null) return null
-  const read = stateSchema.safeParse(itemOf(image as Record<string, AttributeValue>))
-  return read.success ? read.data : null
+  let item: Item
+  try {
+    item = itemOf(image as Record<string, AttributeValue>)
+  } catch {
+    return null // no image of an item
+  }
+  const read = stateSchema.safeParse(item)
+  if (!read.success) return null
+  const { pk, sk } = stateKey(read.data.cluster)
+  return item.pk === pk && item.sk === sk ? read.data : null
 }

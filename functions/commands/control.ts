@@ -2,14 +2,14 @@
 
 import type { CommandResult } from '../command.ts'
 import { agreement } from '../core/looks.ts'
-import { StoreUnavailable } from '../operation.ts'
+import { Refused, StoreUnavailable } from '../operation.ts'
 import type { Command } from '../schemas.ts'
 import { type CommandWorld, clockMs, freshLooks, observersOf, onFreshReads, operationOf } from './world.ts'
 
 type Asked<C extends Command['command']> = Extract<Command, { command: C }>
 
 export async function pause(world: CommandWorld, asked: Asked<'pause'>): Promise<CommandResult> {
-  const untilMs = (await clockMs(world)) + asked.minutes * 60_000
+  const untilMs = await endOf(world, asked.minutes)
   const { owner, reason } = asked
   return onFreshReads(2, async () => {
     const operation = await operationOf(world, asked.cluster, owner)
@@ -42,6 +42,16 @@ export async function resume(world: CommandWorld, asked: Asked<'resume'>): Promi
   })
 }
 
+/** In so many minutes, by the scheduler's clock. */
+async function endOf(world: CommandWorld, minutes: number): Promise<number> {
+  const untilMs = (await clockMs(world)) + minutes * 60_000
+  if (Number.isNaN(new Date(untilMs).getTime()))
+    throw new Refused(
+      `the clock in the item fleet / fleet is ${untilMs} ms, which is no time: correct it, or delete the item, which is written anew`,
+    )
+  return untilMs
+}
+
 /** A pause must not take the claim from a running operation: it is written beside it, on the same version. */
 async function writeBeside(
   operation: Awaited<ReturnType<typeof operationOf>>,
@@ -70,7 +80,7 @@ export async function approve(world: CommandWorld, asked: Asked<'approve'>): Pro
     unfenced: asked.unfenced,
     by: asked.by,
     reason: asked.reason,
-    untilMs: (await clockMs(world)) + asked.minutes * 60_000,
+    untilMs: await endOf(world, asked.minutes),
   })
   if (outcome !== 'written') throw new StoreUnavailable('the approval was not stored')
   return {

@@ -1,12 +1,13 @@
 /** The store on a real DynamoDB API, with the real SDK, and with answers that get lost on the way. */
-import { DeleteItemCommand } from '@aws-sdk/client-dynamodb'
+import { DeleteItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { GetCommand, PutCommand } from '@aws-sdk/lib-dynamodb'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { documentClient, InFlight } from '../../functions/aws/clients.ts'
 import { createDynamoStore } from '../../functions/aws/store.ts'
 import type { ClusterState, Issue } from '../../functions/core/types.ts'
 import type { PreviousState, Store } from '../../functions/ports.ts'
-import { claimed, event, report, state } from './samples.ts'
+import { itemOf } from '../fuzz/itemTable.ts'
+import { claimed, event, report, row, state } from './samples.ts'
 import { proxy, type Seen, serve } from './servers.ts'
 import { clientFor, startTable, storeFor, table } from './table.ts'
 
@@ -198,6 +199,15 @@ describe('races', () => {
     expect(await write(101, 'two')).toBe('written')
     expect(await write(100, 'one')).toBe('lost')
     expect((await store.readReports(cluster)).get('a')).toMatchObject({ value: { holder: 'two' } })
+  })
+
+  test('H11 H20 S3 a token of a wrong time keeps nobody from reporting', async () => {
+    const store = storeFor(endpoint)
+    const write = (token: number, holder: string) =>
+      store.writeReport(report({ cluster, token, holder, sequence: 1 }))
+    expect(await write(100 + 120, 'of an event that was two hours ahead')).toBe('written')
+    expect(await write(101, 'of the next minute')).toBe('written')
+    expect(await write(100, 'of the minute before')).toBe('lost')
   })
 })
 
@@ -436,6 +446,29 @@ describe('H23 items edited by hand', () => {
       kind: 'unreadable',
       problems: ['token: expected a number, got text', 'nodes: expected an object, got a number'],
     })
+  })
+
+  test('numbers that no record can hold, and bytes in place of a list, hide no other report either', async () => {
+    const store = storeFor(endpoint)
+    await store.writeReport(report({ cluster }))
+    const put = (observer: string, edited: object) => {
+      const Item = itemOf({
+        ...report({ cluster, observer }),
+        pk: `report#${cluster}`,
+        sk: observer,
+        ...edited,
+      })
+      return clientFor(endpoint).send(new PutItemCommand({ TableName: table, Item: Item as never }))
+    }
+    await put('b', { sequence: 'attribute:{"N":"12345678901234567890.5"}' })
+    const outcome = { kind: 'answered', row: { ...row, downstream: 'attribute:{"B":"AAAA"}' } }
+    await put('c', { nodes: { b: { observation: { class: 'recovery', outcome, tookMs: 1 } } } })
+    const reports = await store.readReports(cluster)
+    expect([...reports].map(([observer, read]) => [observer, read.kind])).toEqual([
+      ['a', 'found'],
+      ['b', 'unreadable'],
+      ['c', 'unreadable'],
+    ])
   })
 
   test('a state that does not parse, or is of another cluster, is unreadable', async () => {

@@ -19,6 +19,7 @@ export function managedCluster(
       family: 'postgres',
       providerGraceMs: 0,
       backupGraceMs: 0,
+      clusterId: null,
       globalClusterId: null,
       globalEndpoint: false,
       ...managed,

@@ -12,13 +12,16 @@ export function parseConninfo(text: string): Map<string, string> {
   return /^postgres(ql)?:\/\//.test(text) ? parseUri(text) : parsePairs(text)
 }
 
+// As libpq reads it (`conninfo_parse`): blanks are those of C, and a quote within a value that did not begin with one is
+// part of it; nothing need stand between a closing quote and the next keyword.
+const pair =
+  /[ \t\n\v\f\r]*([A-Za-z_]\w*)[ \t\n\v\f\r]*=[ \t\n\v\f\r]*(?:'((?:[^'\\]|\\.)*)'(?!')|(?!')((?:[^ \t\n\v\f\r\\]|\\.?)*))/sy
+
 function parsePairs(text: string): Map<string, string> {
   const options = new Map<string, string>()
-  const pair = /\s*([A-Za-z_]\w*)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/y
-  for (let match = pair.exec(text); match; match = pair.exec(text)) {
-    options.set(match[1] ?? '', (match[2] ?? match[3] ?? '').replace(/\\(.)/gs, '$1'))
-    if (pair.lastIndex >= text.length) break
-  }
+  pair.lastIndex = 0
+  for (let match = pair.exec(text); match; match = pair.exec(text))
+    options.set(match[1] ?? '', (match[2] ?? match[3] ?? '').replace(/\\(.?)/gs, '$1'))
   return options
 }
 
@@ -26,18 +29,34 @@ function parseUri(text: string): Map<string, string> {
   const options = new Map<string, string>()
   const match = /^postgres(?:ql)?:\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text)
   if (!match) return options
-  const [user, password] = (match[1] ?? '').split(':', 2)
-  const hosts = (match[2] ?? '').split(',').map((part) => /^(\[[^\]]*\]|[^:]*)(?::(\d*))?$/.exec(part))
+  const [, credentials = '', places = '', dbname, query = ''] = match
+  const hosts = places.split(',').map((part) => /^(\[[^\]]*\]|[^:]*)(?::(\d*))?$/.exec(part))
+  // No port: most probably the rest of a password that was not encoded.
+  if (hosts.includes(null)) return options
   const set = (key: string, value: string | undefined) => {
-    if (value) options.set(key, decodeURIComponent(value))
+    if (value) options.set(key, decoded(value))
   }
   set('host', hosts.map((host) => (host?.[1] ?? '').replace(/^\[|\]$/g, '')).join(','))
   if (hosts.some((host) => host?.[2])) set('port', hosts.map((host) => host?.[2] ?? '').join(','))
+  const [user, ...password] = credentials.split(':')
   set('user', user)
-  set('password', password)
-  set('dbname', match[3])
-  for (const [key, value] of new URLSearchParams(match[4] ?? '')) options.set(key, value)
+  set('password', password.join(':'))
+  set('dbname', dbname)
+  for (const [key = '', ...value] of query.split('&').map((each) => each.split('=')))
+    if (/^[A-Za-z_]\w*$/.test(key)) set(key, value.join('='))
   return options
+}
+
+/**
+ * Without an exception: a server keeps whatever somebody wrote there, also while nothing reads it, as on a primary; its
+ * probe would fail, and a healthy server look broken.
+ */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** Keyword/value form, in the order of the map; quoted only where needed. */
@@ -114,8 +133,10 @@ export function parseMark(text: string): FreezeMark | null {
   return null
 }
 
+/** Nothing wins over the host: `hostaddr` would, and a `service` may bring one. */
 export function isFrozen(text: string): boolean {
-  return parseConninfo(text).get('host') === frozenHost
+  const options = parseConninfo(text)
+  return options.get('host') === frozenHost && !options.get('hostaddr') && !options.get('service')
 }
 
 /** The mark of a freeze in force; null when nobody froze the node. */

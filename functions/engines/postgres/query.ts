@@ -125,6 +125,9 @@ export const auroraProbeQuery = `select json_build_object(
   'settings', json_build_object()
 ) as probe`
 
+/** Of a receiver or sender a role without `pg_read_all_stats` is shown the process id alone. */
+type Seen<T> = { readonly [K in keyof T]: T[K] | null }
+
 /** What the server's JSON holds; positions come as numbers, exact below 2^53. */
 export interface ProbeAnswer {
   readonly inRecovery: boolean
@@ -135,10 +138,10 @@ export interface ProbeAnswer {
   readonly replayedBytes: number | null
   readonly replayPaused: boolean
   readonly applyDelayMs: number
-  readonly upstream: Upstream | null
+  readonly upstream: (Seen<Upstream> & { readonly pid: number }) | null
   readonly primaryConninfo: string
   readonly restoreCommand: string
-  readonly downstream: readonly Downstream[]
+  readonly downstream: readonly Seen<Downstream>[]
   readonly synchronousNames: string
   readonly synchronousCommit: string
   readonly filesAgree: boolean | null
@@ -149,6 +152,22 @@ export interface ProbeAnswer {
   readonly settings: Readonly<Record<string, string | null>>
 }
 
+/** What is not shown is nothing: neither streaming nor a name. */
+const toUpstream = (seen: NonNullable<ProbeAnswer['upstream']>): Upstream => ({
+  ...seen,
+  status: seen.status ?? '',
+  timeline: seen.timeline ?? 0,
+  host: seen.host ?? '',
+  port: seen.port ?? 0,
+})
+const toDownstream = (seen: Seen<Downstream>): Downstream => ({
+  ...seen,
+  applicationName: seen.applicationName ?? '',
+  state: seen.state ?? '',
+  syncState: seen.syncState ?? '',
+})
+
+/** Never throws, and gives what the schemas take: whoever answers a probe is alive (S7). */
 export function toRow(answer: ProbeAnswer, writeProbe: ProbeRow['writeProbe']): ProbeRow {
   return {
     inRecovery: answer.inRecovery,
@@ -159,12 +178,12 @@ export function toRow(answer: ProbeAnswer, writeProbe: ProbeRow['writeProbe']): 
     replayedBytes: answer.replayedBytes,
     replayPaused: answer.replayPaused,
     applyDelayMs: answer.applyDelayMs,
-    upstream: answer.upstream,
+    upstream: answer.upstream && toUpstream(answer.upstream),
     primaryConninfo: withoutSecrets(answer.primaryConninfo),
     restoreCommand: answer.restoreCommand,
     // A server out of recovery keeps the setting; only a standby can be frozen.
     frozenBy: answer.inRecovery ? parseFreeze(answer.primaryConninfo) : null,
-    downstream: answer.downstream,
+    downstream: answer.downstream.map(toDownstream),
     synchronous: {
       names: answer.synchronousNames,
       commit: answer.synchronousCommit,

@@ -37,6 +37,27 @@ describe('parseConninfo', () => {
     })
   })
 
+  it('S7 throws on nothing: the setting of a primary, which nobody uses, must not make it look broken', () => {
+    expect(object('postgresql://rep:p%w@h/db')).toEqual({
+      host: 'h',
+      user: 'rep',
+      password: 'p%w',
+      dbname: 'db',
+    })
+    expect(withoutSecrets('postgresql://rep:p%w@h/')).toBe('host=h user=rep')
+    expect(object('postgresql://rep:a/b@h/')).toEqual({})
+  })
+
+  it('reads passwords as libpq does', () => {
+    expect(object('postgres://u:a:b%3Ac@h').password).toBe('a:b:c')
+    expect(object('postgres://h/?password=a+b').password).toBe('a+b')
+    expect(object(`password=a'b user='u'host=h\u00a0`)).toEqual({
+      password: "a'b",
+      user: 'u',
+      host: 'h\u00a0',
+    })
+  })
+
   it('formats what it parsed', () => {
     const options = new Map([
       ['host', '/var/run/my sockets'],
@@ -70,6 +91,12 @@ describe('the freeze', () => {
     expect(parseFreeze(follower)).toBeNull()
     expect(parseMark(follower)).toEqual({ deployment: 'prod', term: 7 })
     expect(parseMark('host=b application_name=c user=understudy_replication_1')).toBeNull()
+  })
+
+  it('S2 is none where something wins over its host', () => {
+    const frozen = frozenConninfo(old, mark)
+    for (const added of ['hostaddr=10.0.0.1', 'service=main', 'host=10.0.0.1'])
+      expect(parseFreeze(`${frozen} ${added}`)).toBeNull()
   })
 
   it('is replaced by an upstream without a trace of the old one', () => {
