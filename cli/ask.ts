@@ -11,7 +11,7 @@ export type Asked =
       readonly effect: 'none' | 'unknown'
     }
 
-const reading = ['status', 'explain']
+const reading = ['status', 'explain', 'doctor']
 
 export const isReading = (request: Readonly<Record<string, unknown>>) =>
   reading.includes(String(request.command))

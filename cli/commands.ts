@@ -49,6 +49,14 @@ export const cliCommands: readonly CliCommand[] = [
     request: ({ limit }) => ({ limit: number(limit) }),
   },
   {
+    name: 'doctor',
+    cluster: 'required',
+    summary: 'try what a failover needs: quorum, logins, fence, name, table, the right to act',
+    example: 'understudy doctor orders',
+    options: [],
+    request: () => ({}),
+  },
+  {
     name: 'adopt',
     cluster: 'required',
     summary: 'take a cluster into care: its primary is what a quorum of observers sees',

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { assessElectionRows, assessRows } from '../functions/core/assess.ts'
+import { claimRows } from '../functions/core/claim.ts'
 import { judgeRows } from '../functions/core/confirm.ts'
 import { conditions } from '../functions/core/issues.ts'
 import { managedConfirmRows } from '../functions/core/managedConfirm.ts'
@@ -13,6 +14,7 @@ import { managedRankRows } from '../functions/core/managedRank.ts'
 import { managedSettleRows } from '../functions/core/managedSettleRows.ts'
 import { globalRows, nativeRows } from '../functions/core/native.ts'
 import { rankRows } from '../functions/core/rank.ts'
+import { resumeRows } from '../functions/core/resume.ts'
 import { settleRows } from '../functions/core/settle.ts'
 
 export const tablesFile = new URL('./decision-tables.md', import.meta.url)
@@ -26,37 +28,7 @@ interface DescribedRow {
   readonly does: string
 }
 
-/** `functions/core/claim.ts` decides in code, not by a list of rows: described here, ids are compared by the test. */
-export const claimRows: readonly DescribedRow[] = [
-  { id: 'L1', when: 'the cluster is halted', does: 'refuse' },
-  { id: 'L2', when: 'the wanted target is no node, is never promotable, or is the primary', does: 'refuse' },
-  { id: 'L3', when: 'assess asks, and the cluster is paused', does: 'refuse' },
-  { id: 'L4', when: 'a switchover is asked for, and the cluster is paused', does: 'refuse' },
-  {
-    id: 'L5',
-    when: 'a resume is asked for by a person, or no operation is under way, or its version or beat moved',
-    does: 'refuse',
-  },
-  {
-    id: 'L6',
-    when: 'another operation is under way; a manual failover may take over one that is confirming',
-    does: 'refuse',
-  },
-  {
-    id: 'L7',
-    when: 'assess asks inside the cooldown, the next term is not approved, and it is no election to follow (E1)',
-    does: 'refuse',
-  },
-  { id: 'L8', when: 'a resume, and version and beat stood still', does: 'claim' },
-  { id: 'L9', when: 'nothing of the above', does: 'claim' },
-  {
-    id: 'L10',
-    when: 'as L9, but the claim before is open: its holder may still act outside the database',
-    does: 'wait, then ask again',
-  },
-]
-
-/** `functions/core/endpoint.ts`, likewise. */
+/** `functions/core/endpoint.ts` decides in code, not by a list of rows: described here, ids are compared by the test. */
 export const endpointRows: readonly DescribedRow[] = [
   {
     id: 'D1',
@@ -118,11 +90,12 @@ export function renderTables(): string {
       'functions/core/decisions.ts',
       listed(assessElectionRows),
     ),
-    section('L: claim, who may begin', 'functions/core/claim.ts', described(claimRows)),
+    section('L: claim, who may begin', 'functions/core/claim.ts', listed(claimRows)),
     section('C: confirm, is the primary dead', 'functions/core/confirm.ts', listed(judgeRows)),
+    section('U: resume, what is done with what is recorded', 'functions/core/resume.ts', listed(resumeRows)),
     section('R: promote, which node, and what that loses', 'functions/core/rank.ts', listed(rankRows)),
     section('D: repoint, what to do about the name', 'functions/core/endpoint.ts', described(endpointRows)),
-    section('T: settle, what is left to do', 'functions/core/settle.ts', described(settleRows)),
+    section('T: settle, what is left to do', 'functions/core/settle.ts', listed(settleRows)),
     section(
       'V: rds, what RDS says of the primary before the judge is asked',
       'functions/core/managedConfirm.ts',

@@ -10,7 +10,7 @@ import { clustersOf } from './aws/stream.ts'
 import type { FleetDocument } from './config.ts'
 import { type Assessment, assess as assessCluster } from './core/assess.ts'
 import { firstFleet, isFailingOver, nextFleet } from './core/fleet.ts'
-import type { ClusterConfig, ClusterState, EngineName, Fleet, Issue, NodeConfig } from './core/types.ts'
+import type { ClusterConfig, ClusterState, Fleet, Issue, NodeConfig } from './core/types.ts'
 import { executionName, type WorkflowInput } from './core/workflow.ts'
 import { entry, logger, metrics, portsOf } from './entry.ts'
 import { fleetMetrics } from './metrics.ts'
@@ -72,7 +72,7 @@ async function readAndAssess(world: World, cluster: ClusterConfig, trigger: Trig
   // A report changes nothing about an operation under way: its steps look for themselves.
   const underWay = state?.phase === 'confirming' || (state !== null && isFailingOver(state.phase))
   if (underWay && trigger.kind === 'hint' && !trigger.woken.includes(cluster.id)) return null
-  const [fleet, reports, issues, approval] = await Promise.all([
+  const [{ fleet, problems }, reports, issues, approval] = await Promise.all([
     readFleet(world.ports),
     store.readReports(cluster.id),
     store.readIssues(cluster.id),
@@ -99,7 +99,20 @@ async function readAndAssess(world: World, cluster: ClusterConfig, trigger: Trig
   if (decision.action === 'start' && decision.kind === 'failover' && world.fleet.clusters.length > 1) {
     assessment = assessCluster({ ...input, fleet: { ...calm, ...(await othersInTrouble(world, cluster)) } })
   }
-  return { state, reports, issues, assessment }
+  return { state, reports, issues, assessment: withFleetIssue(assessment, cluster.id, problems) }
+}
+
+/** Said of every cluster: without the scheduler's clock nothing ends that a time ends, and nothing is resumed. */
+function withFleetIssue(assessment: Assessment, cluster: string, problems: readonly string[]): Assessment {
+  if (problems.length === 0) return assessment
+  const issue = {
+    cluster,
+    key: 'unreadable:fleet',
+    severity: 'critical' as const,
+    message: `the item of the fleet can not be read: ${problems.join('; ')}; no pause and no approval ends, and what stopped half-way is not resumed`,
+    todo: 'Correct the item fleet / fleet, or delete it: it is written anew.',
+  }
+  return { ...assessment, issues: [...assessment.issues, issue] }
 }
 
 /** A beat is compared between two minute ticks only: what wakes a cluster in between says nothing of beats. */
@@ -179,15 +192,16 @@ async function updateIssues(
   ])
 }
 
-async function readFleet(ports: Ports): Promise<Fleet | null> {
+async function readFleet(ports: Ports): Promise<{ fleet: Fleet | null; problems: readonly string[] }> {
   const read = await ports.store.readFleet()
-  if (read.kind === 'unreadable')
-    ports.logger.error('the fleet item can not be read', { problems: read.problems })
-  return read.kind === 'found' ? read.value : null
+  return {
+    fleet: read.kind === 'found' ? read.value : null,
+    problems: read.kind === 'unreadable' ? read.problems : [],
+  }
 }
 
 async function writeTick({ ports, fleet }: World, eventMs: number): Promise<void> {
-  const before = await readFleet(ports)
+  const { fleet: before } = await readFleet(ports)
   const reads = await Promise.all(fleet.clusters.map((cluster) => ports.store.readState(cluster.id)))
   const states = reads
     .filter((read): read is Extract<Read<ClusterState>, { kind: 'found' }> => read.kind === 'found')
@@ -215,19 +229,19 @@ async function writeTick({ ports, fleet }: World, eventMs: number): Promise<void
 
 /** What woke us, from the event as AWS delivers it. An event of another kind throws: its rule is a mistake. */
 export function triggerOf(event: unknown, fleet: FleetDocument): Trigger {
-  const { Records, source, time, detail } = event as {
+  const { Records, source, time, detail } = (event ?? {}) as {
     Records?: DynamoDBStreamEvent['Records']
     source?: string
     time?: string
     detail?: Record<string, unknown>
   }
-  if (Records) return { kind: 'hint', ...clustersOf({ Records }) }
+  if (Array.isArray(Records)) return { kind: 'hint', ...clustersOf({ Records }) }
   if (source === 'aws.ec2')
     return wakes(
       fleet,
-      ({ instanceId }, engine) => engine === 'postgres' && instanceId === detail?.['instance-id'],
+      ({ instanceId }, { engine }) => engine === 'postgres' && instanceId === detail?.['instance-id'],
     )
-  if (source === 'aws.rds') return wakes(fleet, (node, engine) => concerns(node, engine, detail ?? {}))
+  if (source === 'aws.rds') return wakes(fleet, (node, cluster) => concerns(node, cluster, detail ?? {}))
   const eventMs = Date.parse(time ?? '')
   if (Number.isNaN(eventMs))
     throw new Error('neither records of the table, nor an event of EC2 or RDS, nor a tick with its time')
@@ -236,23 +250,30 @@ export function triggerOf(event: unknown, fleet: FleetDocument): Trigger {
 
 function wakes(
   fleet: FleetDocument,
-  concerned: (node: NodeConfig, engine: EngineName) => boolean,
+  concerned: (node: NodeConfig, cluster: ClusterConfig) => boolean,
 ): Extract<Trigger, { kind: 'hint' }> {
-  const owners = fleet.clusters.filter(({ nodes, engine }) => nodes.some((node) => concerned(node, engine)))
+  const owners = fleet.clusters.filter((cluster) => cluster.nodes.some((node) => concerned(node, cluster)))
   return { kind: 'hint', woken: owners.map((each) => each.id), reported: [] }
 }
 
 /**
- * An event of RDS: of the node's own identifier, of what was renamed out of its way (`<id>-t<term>`), or, of a cluster of
- * Aurora, which is configured by its instances, one that names the instance in its text.
+ * An event of RDS: of the node's own identifier, of what was renamed out of its way (`<id>-t<term>`), or of a cluster of
+ * Aurora: the configured one, or without that one that names the instance in its text.
  */
-function concerns({ instanceId }: NodeConfig, engine: EngineName, detail: Record<string, unknown>): boolean {
+function concerns(
+  { instanceId }: NodeConfig,
+  { engine, managed }: ClusterConfig,
+  detail: Record<string, unknown>,
+): boolean {
   if (engine === 'postgres') return false
   const id = instanceId.toLowerCase()
   const source = String(detail.SourceIdentifier ?? '').toLowerCase()
   const renamed = source.startsWith(`${id}-t`) && /^[0-9]+$/.test(source.slice(id.length + 2))
   const words = String(detail.Message ?? '').split(/[^A-Za-z0-9-]+/)
-  const told = engine === 'aurora' && detail.SourceType === 'CLUSTER' && words.includes(instanceId)
+  const isOfCluster = managed?.clusterId
+    ? source === managed.clusterId.toLowerCase()
+    : words.includes(instanceId)
+  const told = engine === 'aurora' && detail.SourceType === 'CLUSTER' && isOfCluster
   return source === id || (engine === 'rds' && renamed) || told
 }
 

@@ -2,6 +2,7 @@
 
 import { adopt } from './commands/adopt.ts'
 import { acknowledge, approve, pause, resume } from './commands/control.ts'
+import { doctor } from './commands/doctor.ts'
 import { halt, haltFailed } from './commands/halt.ts'
 import { explain, status } from './commands/inspect.ts'
 import { startByHand } from './commands/start.ts'
@@ -67,6 +68,8 @@ function carryOut(world: CommandWorld, asked: Command | WorkflowHalt): Promise<C
       return status(world, asked.cluster)
     case 'explain':
       return explain(world, asked)
+    case 'doctor':
+      return doctor(world, asked)
     case 'halt':
       return 'execution' in asked ? haltFailed(world, asked) : halt(world, asked)
   }

@@ -80,6 +80,7 @@ function completeNode(
     // In the order of the schema, too.
     id: node.id,
     address: node.address,
+    readerAddress: node.readerAddress,
     port: portOf(node, cluster),
     dnsName: node.dnsName ?? findDefaultDnsName(cluster.engine, node.address, region) ?? node.address,
     instanceId: node.instanceId,

@@ -26,6 +26,31 @@ const clusterRules: readonly Rule<ClusterDraft>[] = [
         : [wrong('nodes', 'no node may be promoted. Set promotable true on one node at least.')],
   },
   {
+    reads: ['engine', 'policy.crossRegion', 'nodes.*.region', 'nodes.*.promotable'],
+    check: ({ engine, policy, nodes }, { region }) => {
+      if (policy.crossRegion === 'allowed') return []
+      if (engine === 'aurora-global')
+        return [
+          wrong(
+            'policy.crossRegion',
+            "'forbidden' leaves nothing to do for aurora-global, whose nodes are in one Region each. Use 'allowed', or engine 'aurora' for the cluster of one Region.",
+          ),
+        ]
+      const regionOf = (node: (typeof nodes)[number]) => node.region ?? region
+      const isReplaceable = nodes.some((node) =>
+        nodes.some((other) => other !== node && other.promotable && regionOf(other) === regionOf(node)),
+      )
+      return isReplaceable
+        ? []
+        : [
+            wrong(
+              'policy.crossRegion',
+              "'forbidden', and no Region has a promotable node beside another one: nobody could ever take over. Use 'allowed', or add a standby.",
+            ),
+          ]
+    },
+  },
+  {
     reads: ['engine', 'nodes.*.address', 'nodes.*.region', 'nodes.*.dnsName'],
     check: ({ engine, nodes }, fleet) =>
       nodes.flatMap((node, index) =>

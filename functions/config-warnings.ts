@@ -26,12 +26,24 @@ export function configWarnings(fleet: FleetDocument): string[] {
 /** An address that RDS may change at each failover, restore and change of class. Loopback is a trial. */
 const isBareAddress = (address: string) => isIP(address) !== 0 && !address.startsWith('127.')
 
+/** Between two samples of CloudWatch. */
+const minuteMs = 60_000
+
 /** Nodes in several Regions, where the loss of one is what the cluster is there for. */
 const spansRegions = ({ nodes }: Cluster) => new Set(nodes.map((node) => node.region)).size > 1
+
+const names = (some: Cluster['nodes']) => some.map((node) => node.id).join(', ')
 
 function clusterWarnings(cluster: Cluster, fleet: FleetDocument): Warning[] {
   const { engine, nodes, policy, connection } = cluster
   const standbys = nodes.length - 1
+  const preferredInVain = nodes.filter((node) => node.preference > 0 && !node.promotable)
+  const regions = new Map(
+    nodes.map((node) => [node.region, nodes.filter((each) => each.region === node.region)]),
+  )
+  const aloneInRegion = [...regions.values()].flatMap((all) =>
+    all.length === 1 ? all.filter((node) => node.promotable) : [],
+  )
   return [
     [
       policy.synchronous === 'managed' && policy.synchronousCount === standbys,
@@ -40,6 +52,14 @@ function clusterWarnings(cluster: Cluster, fleet: FleetDocument): Warning[] {
     [
       nodes.filter((node) => node.promotable).length === 1,
       'nodes: only one is promotable; it has no understudy itself.',
+    ],
+    [
+      preferredInVain.length > 0,
+      `nodes: ${names(preferredInVain)} with a preference, but promotable false: never promoted, so the preference says nothing. Remove one of the two.`,
+    ],
+    [
+      policy.crossRegion === 'forbidden' && aloneInRegion.length > 0,
+      `nodes: ${names(aloneInRegion)} alone in a Region, and policy.crossRegion is forbidden: never promoted, and as the primary never replaced. Allow it, or set promotable false.`,
     ],
     [
       new Set(nodes.map((node) => node.availabilityZone)).size === 1,
@@ -64,7 +84,6 @@ function managedWarnings(cluster: Cluster, fleet: FleetDocument): Warning[] {
   if (engine === 'postgres') return []
   const family = cluster.managed?.family ?? 'postgres'
   const promotable = nodes.filter((node) => node.promotable)
-  const names = (some: Cluster['nodes']) => some.map((node) => node.id).join(', ')
   const here = promotable.filter((node) => node.region === fleet.region)
   const unfenced = nodes.filter((node) => node.closedGroupId === null)
   const bare = nodes.filter((node) => isBareAddress(node.address))
@@ -80,6 +99,12 @@ function managedWarnings(cluster: Cluster, fleet: FleetDocument): Warning[] {
     [
       engine === 'rds' && family !== 'postgres' && policy.loss.mode === 'bounded',
       `policy.loss: 'bounded' can not be proved for ${family}, whose logs have no positions to compare: each failover waits for an approval. Use 'availability' if it shall not.`,
+    ],
+    [
+      engine === 'aurora-global' &&
+        policy.loss.mode === 'bounded' &&
+        policy.loss.seconds * 1_000 <= (cluster.managed?.providerGraceMs ?? 0) + minuteMs,
+      "policy.loss: the bound counts from CloudWatch's last sample, which comes once a minute, and managed.providerGraceMs passes within it: each failover waits for an approval. Raise the bound above both, or shorten the grace.",
     ],
     [
       engine === 'rds' && promotable.length === 2,

@@ -5,6 +5,7 @@
  * configuration are named only where they can not be secret.
  */
 import { readFileSync } from 'node:fs'
+import { isIPv4, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { completeFleet } from './config-defaults.ts'
 import { ConfigError, shapeProblems } from './config-problems.ts'
@@ -15,7 +16,13 @@ import { type ClusterConfig, engineNames, type FleetConfig } from './core/types.
 export { ConfigError } from './config-problems.ts'
 export { configWarnings } from './config-warnings.ts'
 
-const id = z.string().regex(/^[a-z0-9-]{1,40}$/, 'must be 1 to 40 of a-z, 0-9 and -')
+// Ids are keys of plain objects, which have one of this name already.
+const noKeyOfObjects = (id: string) => id !== 'constructor'
+const taken = 'is a word that JavaScript keeps for itself. Take another'
+const id = z
+  .string()
+  .regex(/^[a-z0-9-]{1,40}$/, 'must be 1 to 40 of a-z, 0-9 and -')
+  .refine(noKeyOfObjects, taken)
 const filled = z.string().trim().min(1)
 const ipv6OrName =
   /^(?:[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*)$/
@@ -30,9 +37,17 @@ const dnsName = z
     /^(?=.*[A-Za-z])(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
     'is not a DNS name',
   )
-const hostAndPort = z
-  .string()
-  .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$/, 'must be host:port')
+/** `host:port` or `[ipv6]:port`. */
+const place = (isHost: (host: string) => boolean, problem: string) =>
+  z.string().refine((text) => {
+    const [, ipv6, host = '', port] =
+      /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$/.exec(text) ?? []
+    const fits = ipv6 === undefined ? isHost(host) : isIPv6(ipv6)
+    return fits && Number(port) >= 1 && Number(port) <= 65_535
+  }, problem)
+const hostAndPort = place((host) => host !== '', 'must be host:port')
+// Node's resolver throws on a name, and ends the whole process on port 0.
+const resolver = place(isIPv4, 'must be the IP address and port of a DNS server, such as 10.0.0.2:53')
 const region = z.string().regex(/^[a-z]{2}(?:-[a-z]+)+-[0-9]$/, 'is not the name of an AWS Region')
 const zone = z.string().regex(/^[a-z]{2}(?:-[a-z0-9]+)+$/, 'is not the name of an Availability Zone')
 const milliseconds = (from: number, to: number) => z.int().min(from).max(to)
@@ -53,6 +68,7 @@ const observer = z.strictObject({
   id: z
     .string()
     .regex(/^[a-z0-9-]{1,20}$/, 'must be 1 to 20 of a-z, 0-9 and -')
+    .refine(noKeyOfObjects, taken)
     .describe('Name the vantage point, such as its zone: a, b, c'),
   availabilityZone: zone
     .nullable()
@@ -68,6 +84,10 @@ const observer = z.strictObject({
 const node = z.strictObject({
   id: id.describe('Name the node; standbys stream under this name'),
   address: address.describe('IP address of the server, or a name that nobody moves'),
+  readerAddress: address
+    .nullable()
+    .default(null)
+    .describe('aurora-global: reader endpoint of the cluster, which answers while another Region writes'),
   port: z.int().min(1).max(65_535).optional().describe('TCP port of the server; default: 5432, MySQL 3306'),
   dnsName: dnsName
     .optional()
@@ -139,6 +159,10 @@ const policy = z.strictObject({
     .enum(['page', 'failover'])
     .default('page')
     .describe('What to do with a primary that only a minority reaches'),
+  crossRegion: z
+    .enum(['allowed', 'forbidden'])
+    .default('allowed')
+    .describe("Whether a node in another Region than the primary's may be promoted"),
   rejoin: z
     .enum(['automatic', 'never'])
     .default('automatic')
@@ -147,7 +171,7 @@ const policy = z.strictObject({
     .enum(['automatic', 'approve', 'never'])
     .default('approve')
     .describe('rds: whether lost replicas are made anew, which creates and deletes instances'),
-  holdMs: milliseconds(0, 60_000).default(250).describe('How long a refusal must last to be a death'),
+  holdMs: milliseconds(0, 60_000).default(250).describe('How long a death must last before it is acted upon'),
   restartGraceMs: milliseconds(0, 600_000)
     .default(20_000)
     .describe('How long a server that said it stops may take to come back'),
@@ -227,6 +251,14 @@ export const managed = z.strictObject({
     .nullable()
     .default(null)
     .describe('aurora-global: the identifier of the global cluster'),
+  clusterId: z
+    .string()
+    .regex(rdsIdentifier, 'is not the identifier of a DB cluster')
+    .nullable()
+    .default(null)
+    .describe(
+      'aurora: identifier of the DB cluster; no other one may then be failed over, nor wakes anybody',
+    ),
   globalEndpoint: z
     .boolean()
     .default(false)
@@ -250,14 +282,16 @@ const cluster = z.strictObject({
     zoneId: z
       .string()
       .regex(/^Z[A-Z0-9]{3,31}$/, 'must be the id of a Route 53 hosted zone')
-      .describe('Such as Z0123456789ABCDEFGHIJ, without /hostedzone/'),
+      .nullable()
+      .default(null)
+      .describe('Such as Z0123456789ABCDEFGHIJ, without /hostedzone/; none with managed.globalEndpoint'),
     ttlSeconds: z
       .int()
       .min(0)
       .max(60, 'must be at most 60: clients would stay with the old primary for longer')
       .default(5)
       .describe('Seconds that resolvers may keep the answer'),
-    resolver: hostAndPort
+    resolver: resolver
       .nullable()
       .default(null)
       .describe('DNS server that answers for the zone, as address:port; null: that of the VPC'),

@@ -2,10 +2,9 @@
  * confirm: claims the cluster (term + 1) and judges by looks that it asked for after its claim whether the primary is
  * dead. It alone may decide so: reports and assess are hints. Rows `L…` (claim) and `C…` (judgement) name each answer.
  */
-import { standDown } from './acts/compensate.ts'
 import { judgeDeath } from './acts/judging.ts'
 import { recordRefusal } from './acts/refusal.ts'
-import { resumedPlan, resumeForward } from './acts/resuming.ts'
+import { resumedPlan, resumeForward, undoSwitchover } from './acts/resuming.ts'
 import { checkSwitchover } from './acts/switchover.ts'
 import { mayClaim } from './core/claim.ts'
 import { zombieWaitSeconds } from './core/limits.ts'
@@ -57,8 +56,8 @@ async function claim(
     approved: approval !== null,
   })
   if (answer.may === 'refuse') {
-    const { row, reason } = answer
-    await recordRefusal(ports, state, { input, execution: context.execution, row, reason })
+    const { row, reason, facts } = answer
+    await recordRefusal(ports, state, { input, execution: context.execution, row, reason, decided: facts })
     return refused(input, [`${row}: ${reason}`])
   }
   if (answer.may === 'wait') {
@@ -79,8 +78,14 @@ async function claim(
       kind: 'claimed',
       row: input.automatic?.row ?? answer.row,
       message: `${input.kind} claimed the cluster as term ${term}: ${input.reason}`,
-      facts: { execution: context.execution, ...input.automatic?.facts },
+      facts: {
+        ...input.automatic?.facts,
+        execution: context.execution,
+        claim: { row: answer.row, facts: answer.facts },
+      },
     },
+    // It was judged by this very state: a pause that came meanwhile is asked about anew (S14).
+    { again: false },
   )
   return { ...input, term }
 }
@@ -110,7 +115,7 @@ async function proceed(
     return resumeForward(context, operation, input, plan.target)
   if (plan.kind === 'switchover') {
     return input.kind === 'resume'
-      ? standDown(operation, input, 'L8', 'an interrupted switchover is undone: nothing was promoted')
+      ? undoSwitchover(operation, input)
       : checkSwitchover(context, operation, input)
   }
   return judgeDeath(context, operation, input)

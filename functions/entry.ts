@@ -192,7 +192,7 @@ export async function runStep(
 }
 
 const warmthOf: Readonly<Record<WorkflowStep, readonly Warmth[]>> = {
-  confirm: ['reports', 'look'],
+  confirm: ['reports', 'look', 'endpoint'],
   fence: ['fence', 'look'],
   promote: ['fence', 'look'],
   repoint: ['endpoint', 'look'],

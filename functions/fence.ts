@@ -93,7 +93,8 @@ async function goPromote(
       facts: { evidence, frozen },
     },
   )
-  return done(input, 'promote')
+  // Promote and this step send each other on while a standby answers and can not be frozen: more and more rarely.
+  return { ...done(input, 'promote'), waits: input.waits ?? 0 }
 }
 
 async function record(
@@ -183,17 +184,11 @@ async function fenceSwitchover(operation: Operation, input: WorkflowInput): Prom
   const stopped = await stopWrites(operation, input)
   if ('result' in stopped) return stopped.result
   const plan = planOf(operation.state)
-  const primary = await frozenPrimary(operation, plan.from)
-  if ('problem' in primary) {
-    if ((input.waits ?? 0) < patience) return waiting(input, 'fence', primary.problem)
-    return standDown(
-      operation,
-      input,
-      'C0',
-      `the old primary did not come back in recovery: ${primary.problem}`,
-      true,
-    )
-  }
+  // The script froze it for the term that stopped it; who resumes that freezes it, as recorded, for its own.
+  const action = plan.frozen[plan.from] === undefined ? 'measure' : 'freeze'
+  const primary = await frozenPrimary(operation, plan.from, action)
+  if ('problem' in primary)
+    return backOut(operation, input, `the old primary did not come back in recovery: ${primary.problem}`)
   await record(operation, await freezeAll(operation), [primary.evidence], input)
   const current = planOf(operation.state)
   // The old primary is a follower like the others from here on: it stands exactly at the end of its own log.
@@ -212,13 +207,20 @@ async function fenceSwitchover(operation: Operation, input: WorkflowInput): Prom
     { kind: 'frozen', message: `${plan.from} is in recovery and frozen for term ${operation.state.term}` },
   )
   // Another possible writer may be left over from an earlier term: it needs its evidence as in any failover.
-  const unfenced = unproven(operation.state, planOf(operation.state), null)
-  if (unfenced.length > 0) {
-    const reason = `not fenced: ${unfenced.join(', ')}`
-    if ((input.waits ?? 0) < patience) return waiting(input, 'fence', reason)
-    return standDown(operation, input, 'C0', reason, true)
-  }
+  const unfenced = unproven(operation.state, planOf(operation.state), plan.target)
+  if (unfenced.length > 0) return backOut(operation, input, `not fenced: ${unfenced.join(', ')}`)
   return goPromote(operation, input)
+}
+
+/**
+ * Comes back for a while, then undoes what was begun; a resumed one whose target is recorded has only forward (S5): its
+ * beat stands still from here on, and assess resumes it in a new term.
+ */
+async function backOut(operation: Operation, input: WorkflowInput, reason: string): Promise<StepResult> {
+  if ((input.waits ?? 0) < patience) return waiting(input, 'fence', reason)
+  if (planOf(operation.state).target !== null)
+    return done(input, 'end', [`${reason}; assess resumes in a new term`])
+  return standDown(operation, input, 'C0', reason, true)
 }
 
 export const handler = stepEntry('fence', fence)

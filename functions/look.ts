@@ -1,5 +1,4 @@
 /** look: one fresh probe of all nodes of a cluster by this observer, over new connections, answering only to its id. */
-import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { probeCanary } from './canary.ts'
 import { systemClock } from './clock.ts'
@@ -9,6 +8,7 @@ import type { ClusterConfig, EndpointLook, Look, NodeConfig, Observation } from 
 import { engines } from './database.ts'
 import { entry } from './entry.ts'
 import type { Clock, Engine, LookRequest } from './ports.ts'
+import { type Resolve, resolveName } from './resolve.ts'
 import { required } from './runtime.ts'
 import { lookRequestSchema } from './schemas.ts'
 
@@ -17,6 +17,8 @@ export interface LookWorld {
   readonly observer: string
   readonly engine: (cluster: ClusterConfig) => Engine
   readonly clock: Clock
+  readonly resolve: Resolve
+  readonly canary: typeof probeCanary
 }
 
 /** Throws when the cluster or the observer is not configured. A node that can not be probed is part of the answer. */
@@ -29,7 +31,7 @@ export async function look(world: LookWorld, request: LookRequest): Promise<Look
     Promise.all(
       cluster.nodes.map((node) => probeNode(world, cluster, node, node.id === request.writeProbeOn)),
     ),
-    observer.canary === null ? null : probeCanary(observer.canary, probeTimeoutMs),
+    observer.canary === null ? null : world.canary(observer.canary, probeTimeoutMs),
     request.endpoint ? lookAtEndpoint(world, cluster) : undefined,
   ])
   return {
@@ -72,16 +74,9 @@ async function lookAtEndpoint(world: LookWorld, cluster: ClusterConfig): Promise
     message: '',
     ...rest,
   })
-  const dns = new Resolver({ timeout: cluster.observe.probeTimeoutMs, tries: 1 })
-  if (resolver !== null) dns.setServers([resolver])
   try {
-    const [addresses, cname] = await Promise.all([
-      dns.resolve4(name),
-      dns.resolveCname(name).then(
-        (names) => names[0] ?? null,
-        () => null,
-      ),
-    ])
+    const { probeTimeoutMs: timeoutMs } = cluster.observe
+    const { addresses, cname } = await world.resolve(name, { resolver, timeoutMs })
     // A provider's instance is known by a name, and its certificate is made out to that.
     const alias = cname?.toLowerCase().replace(/\.$/, '')
     const node = cluster.nodes.find(
@@ -107,7 +102,14 @@ async function lookAtEndpoint(world: LookWorld, cluster: ClusterConfig): Promise
 
 export const handler = entry<unknown, Look>('look', (event, { fleet }) =>
   look(
-    { fleet, observer: required('UNDERSTUDY_OBSERVER'), engine: engines.of, clock: systemClock },
+    {
+      fleet,
+      observer: required('UNDERSTUDY_OBSERVER'),
+      engine: engines.of,
+      clock: systemClock,
+      resolve: resolveName,
+      canary: probeCanary,
+    },
     lookRequestSchema.parse(event),
   ),
 )

@@ -24,6 +24,7 @@ export interface ObserveWorld {
   readonly engine: (cluster: ClusterConfig) => Engine
   readonly clock: Clock
   readonly logger: Logger
+  readonly canary: typeof probeCanary
   readonly remainingMs: () => number
   /** Minute number of the scheduler's event: orders writers, nothing else. */
   readonly token: number
@@ -32,6 +33,11 @@ export interface ObserveWorld {
 
 /** A tick this late says more about the loop than about the nodes (S6). */
 const lateMs = 1_500
+/**
+ * rds: how soon a loop learns that its primary is being drained, and stops its write probes: what they add to the log
+ * after a replica was cut off would look like a commit that is lost (H26).
+ */
+const drainNoticeMs = 5_000
 /** Left for the last write when the function's time runs out. */
 const reserveMs = 10_000
 
@@ -54,10 +60,12 @@ class Loop {
   private written: Report | undefined
   private primary: NodeId | null = null
   private steady = true
+  private draining = false
   private canaryAnswered: boolean | null = null
   private readonly at = {
     ticks: 0,
     sequence: 0,
+    beganMs: Number.NaN,
     writtenMs: Number.NEGATIVE_INFINITY,
     stateMs: Number.NEGATIVE_INFINITY,
   }
@@ -117,7 +125,7 @@ class Loop {
     const { clock } = this.world
     const { probeTimeoutMs } = this.cluster.observe
     const [canary, seen] = await Promise.all([
-      this.canary === null ? true : probeCanary(this.canary, probeTimeoutMs),
+      this.canary === null ? true : this.world.canary(this.canary, probeTimeoutMs),
       Promise.all(
         this.cluster.nodes
           .filter(({ id }) => only?.has(id) ?? true)
@@ -126,7 +134,7 @@ class Loop {
             const session = this.sessions.get(node.id) as ProbeSession
             const outcome = await session.probe({
               timeoutMs: probeTimeoutMs,
-              writeProbe: node.id === this.primary,
+              writeProbe: node.id === this.primary && !this.draining,
             })
             return [node.id, observation(outcome, Math.round(clock.monotonicMs() - startedMs))] as const
           }),
@@ -153,6 +161,7 @@ class Loop {
     const { clock, store, observer, token, holder } = this.world
     // A new invocation first sees for itself as much as a verdict needs; until then its predecessor speaks.
     if (this.at.ticks < this.cluster.policy.silentLooks) return 'ok'
+    if (this.at.sequence === 0) await this.inheritAges()
     const nowMs = clock.monotonicMs()
     const nodes = Object.fromEntries([...this.memory].map(([id, memory]) => [id, reported(memory, nowMs)]))
     const canary = this.canaryAnswered
@@ -183,16 +192,38 @@ class Loop {
 
   /** What the invocation before said last: not to wake assess each minute with what it knows. */
   private async readPredecessor(): Promise<void> {
+    this.at.beganMs = this.world.clock.monotonicMs()
+    this.written = await this.lastReport()
+    await this.readState()
+  }
+
+  private async lastReport(): Promise<Report | undefined> {
     const reports = await this.world.store.readReports(this.cluster.id).catch(() => undefined)
     const mine = reports?.get(this.world.observer)
-    if (mine?.kind === 'found') this.written = mine.value
-    await this.readState()
+    return mine?.kind === 'found' ? mine.value : undefined
+  }
+
+  /**
+   * S10: how long ago a node had everything would be unknown from the hand-over on, when the primary has died before it.
+   * A report of the invocation before that was not there at our begin was written after it, so that its ages, counted
+   * from our begin, are upper bounds on our own clock (S3). Of an older one nobody knows when it was written.
+   */
+  private async inheritAges(): Promise<void> {
+    if (this.cluster.policy.loss.mode !== 'bounded') return
+    const [before, last] = [this.written, await this.lastReport()]
+    if (before === undefined || last?.token !== before.token || last.sequence <= before.sequence) return
+    for (const [id, memory] of this.memory) {
+      const age = last.nodes[id]?.caughtUpAgeMs ?? null
+      if (age === null) continue
+      const atMs = this.at.beganMs - age
+      this.memory.set(id, { ...memory, caughtUpAtMs: Math.max(memory.caughtUpAtMs ?? atMs, atMs) })
+    }
   }
 
   private async readState(): Promise<void> {
     const nowMs = this.world.clock.monotonicMs()
-    const everyMs =
-      this.steady && !troubled(this.written?.nodes ?? {}) ? this.cluster.observe.heartbeatMs : 1_000
+    const calmMs = this.cluster.engine === 'rds' ? drainNoticeMs : this.cluster.observe.heartbeatMs
+    const everyMs = this.steady && !troubled(this.written?.nodes ?? {}) ? calmMs : 1_000
     if (nowMs - this.at.stateMs < everyMs) return
     this.at.stateMs = nowMs
     try {
@@ -200,6 +231,7 @@ class Loop {
       if (read.kind !== 'found') return
       this.primary = read.value.primary
       this.steady = read.value.phase === 'steady'
+      this.draining = read.value.plan?.network[read.value.primary] !== undefined
     } catch (error) {
       this.world.logger.warn('the state could not be read', {
         cluster: this.cluster.id,
@@ -222,6 +254,7 @@ export const handler = entry<{ time?: string }, { ended: Record<string, string> 
       engine: engines.of,
       clock: systemClock,
       logger,
+      canary: probeCanary,
       remainingMs: () => lambda.getRemainingTimeInMillis(),
       token: Math.floor(atMs / 60_000),
       holder: lambda.awsRequestId,

@@ -95,6 +95,8 @@ export class Operation {
       open?: boolean
       keepClaim?: boolean
       claim?: Claim | null
+      /** False: never made again on top of what was written beside it meanwhile. */
+      again?: boolean
     } = {},
   ): Promise<void> {
     const term = change.term ?? this.current.term
@@ -104,7 +106,7 @@ export class Operation {
     await this.store((state) => {
       const kept = options.keepClaim ? state.claim : claim
       return advance(state, { ...change, claim: kept }, happening, { wake: options.wake ?? false })
-    })
+    }, options.again)
   }
 
   /** Shows that this operation lives, and closes an open claim, without an entry in the history. */
@@ -263,8 +265,11 @@ function isOutage(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const { $metadata, code } = error as { $metadata?: { httpStatusCode?: number }; code?: unknown }
   const status = $metadata?.httpStatusCode
+  // Below 400: it answered, and the answer can not be read, which says as little as none.
   if (status !== undefined)
-    return status >= 500 || status === 429 || /throttl|toomany|limitexceeded/i.test(error.name)
+    return (
+      status < 400 || status >= 500 || status === 429 || /throttl|toomany|limitexceeded/i.test(error.name)
+    )
   return (
     $metadata !== undefined ||
     ['TimeoutError', 'AbortError', 'RequestTimeout'].includes(error.name) ||

@@ -126,8 +126,12 @@ export type SqlAction =
     }
   /** Sets `synchronous_standby_names` on a node that is out of recovery. */
   | { readonly do: 'list'; readonly synchronousStandbyNames: string }
-  /** rds, behind the closed group: ends every session of others, waits until they are gone, and measures the end of the log. */
-  | { readonly do: 'endSessions' }
+  /**
+   * rds: ends every session of others and measures the end of the log. Without `keepOutMs`, which is for behind the
+   * closed group: waits until nobody is left. With it, while clients can still come back: ends whoever is there for so
+   * long, and answers when those that it met first are gone; others may have come in since.
+   */
+  | { readonly do: 'endSessions'; readonly keepOutMs?: number }
   /** Makes the WAL receiver reconnect, so that an idle stream shows whether its primary lives (S7). */
   | { readonly do: 'reconnect' }
 
@@ -234,12 +238,19 @@ export type RdsAct =
       readonly do: 'createReplica'
       readonly instance: string
       readonly source: { readonly identifier: string; readonly region: string }
+      /**
+       * Present identifier of the instance that it replaces, in the same Region: it gets the settings of that one, as far
+       * as RDS takes them. null, or gone: those of its source that are legal in the Region.
+       */
+      readonly like: string | null
       readonly groupIds: readonly string[] | null
       readonly availabilityZone: string | null
       readonly instanceClass: string | null
       /** Tags `understudy:cluster` and `understudy:term`: who made it, and when. */
       readonly tags: Readonly<Record<string, string>>
     }
+  /** In force after a reboot. */
+  | { readonly do: 'setParameterGroup'; readonly instance: string; readonly name: string }
   /** Without a final snapshot: only ever a replica that has been replaced. */
   | { readonly do: 'deleteReplica'; readonly instance: string }
   | { readonly do: 'failoverCluster'; readonly cluster: string; readonly target: string | null }

@@ -115,7 +115,12 @@ async function recordTarget(
       kind: 'target',
       row: ranking.row,
       message: `${target} at ${formatLsn(ranking.positionBytes ?? 0)}: ${ranking.reason}`,
-      facts: { passedOver: ranking.passedOver, loss: ranking.loss, positions: measurementsOf(plan) },
+      facts: {
+        passedOver: ranking.passedOver,
+        loss: ranking.loss,
+        positions: measurementsOf(plan),
+        decided: ranking.facts,
+      },
     },
     { open: true },
   )
@@ -134,14 +139,19 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
   const passedOver = Object.entries(ranking.passedOver).map(([id, why]) => `${id}: ${why}`)
   const message = `${ranking.reason}${passedOver.length > 0 ? ` (${passedOver.join('; ')})` : ''}`
   if (plan.kind === 'switchover')
-    return standDown(operation, input, ranking.row, `no switchover: ${message}`, true)
+    return standDown(operation, input, ranking.row, `no switchover: ${message}`, true, ranking.facts)
   const returned = await returnedStandbys(operation, plan)
   if (returned !== null) {
     await operation.write(
       { phase: 'fencing', plan: { ...plan, frozen: returned } },
-      { kind: 'waiting', row: ranking.row, message: `a standby is back and is measured too: ${message}` },
+      {
+        kind: 'waiting',
+        row: ranking.row,
+        message: `a standby is back and is measured too: ${message}`,
+        facts: { decided: ranking.facts },
+      },
     )
-    return { ...waiting(input, 'fence', message), waitSeconds: 10 }
+    return waiting(input, 'fence', message)
   }
   if (operation.state.lastEvent.row !== ranking.row || operation.state.lastEvent.message !== message) {
     await operation.write(
@@ -150,7 +160,12 @@ async function noTarget(operation: Operation, input: WorkflowInput, ranking: Ran
         kind: 'paged',
         row: ranking.row,
         message,
-        facts: { candidate: ranking.candidate, loss: ranking.loss, passedOver: ranking.passedOver },
+        facts: {
+          candidate: ranking.candidate,
+          loss: ranking.loss,
+          passedOver: ranking.passedOver,
+          decided: ranking.facts,
+        },
       },
     )
   }

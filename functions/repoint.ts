@@ -38,7 +38,7 @@ export async function repoint(context: StepContext, input: WorkflowInput): Promi
   const target = nodeOf(context, operation.state.primary)
   const moved = await moveName(context, operation.state, target, records)
   if (moved.outcome === 'superseded') return refused(input, [moved.message])
-  if (moved.outcome !== 'done') return blocked(operation, input, moved.message)
+  if (moved.outcome !== 'done') return blocked(operation, input, moved)
   const inSync = moved.changeId === null || (await synced(context, moved.changeId))
   const found = await verify(context, operation, target)
   if (!inSync) found.name.push('the change is not in sync yet')
@@ -46,7 +46,7 @@ export async function repoint(context: StepContext, input: WorkflowInput): Promi
   if (found.commit !== null) return withoutCommit(context, operation, input, found)
   if (found.name.length > 0 && (input.waits ?? 0) < patience)
     return waiting(input, 'repoint', found.name.join('; '))
-  return finish(context, operation, input, moved.message, found.name)
+  return finish(context, operation, input, moved, found.name)
 }
 
 /** No commit returns: bring the followers that it waits for, or find that the target itself has died. */
@@ -71,7 +71,7 @@ async function finish(
   context: StepContext,
   operation: Operation,
   input: WorkflowInput,
-  message: string,
+  { row, message, facts }: Awaited<ReturnType<typeof moveName>>,
   found: readonly string[],
 ): Promise<StepResult> {
   const { state } = operation
@@ -82,11 +82,17 @@ async function finish(
     { phase: 'settling', endpointTerm: state.term, lastFailover },
     {
       kind: 'repointed',
+      row,
       message:
         found.length > 0
           ? `${message}; not verified: ${found.join('; ')}`
           : `${message}; a commit through ${state.primary} returned`,
-      facts: { endpoint: context.cluster.endpoint.name, target: state.primary, problems: found },
+      facts: {
+        endpoint: context.cluster.endpoint.name,
+        target: state.primary,
+        problems: found,
+        decided: facts,
+      },
     },
   )
   return done(input, 'settle')
@@ -98,9 +104,13 @@ async function clockMs(context: StepContext): Promise<number> {
   return fleet.kind === 'found' ? fleet.value.clockMs : context.ports.clock.wallMs()
 }
 
-async function blocked(operation: Operation, input: WorkflowInput, message: string): Promise<StepResult> {
+async function blocked(
+  operation: Operation,
+  input: WorkflowInput,
+  { row, message, facts }: Awaited<ReturnType<typeof moveName>>,
+): Promise<StepResult> {
   if (operation.state.lastEvent.message !== message) {
-    await operation.write({}, { kind: 'paged', message })
+    await operation.write({}, { kind: 'paged', row, message, facts: { decided: facts } })
   }
   return waiting(input, 'repoint', message)
 }

@@ -6,7 +6,6 @@
 import { assertName, endPass } from './acts/passEnd.ts'
 import { carryOut, seenBy } from './acts/settling.ts'
 import { pollWithinStepMs, zombieWaitSeconds } from './core/limits.ts'
-import { agreement } from './core/looks.ts'
 import { type SettleFacts, type SettleTask, settleWork } from './core/settle.ts'
 import type { ProbeRow } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
@@ -48,18 +47,22 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
   const deadlineMs = clock.monotonicMs() + pollWithinStepMs
   const failed = new Map<string, string>()
   let primaryBefore: ProbeRow | null = null
+  let standbysBefore: Record<string, ProbeRow | null> = {}
   let left: string[] = ['not looked yet']
   for (let round = 0; round < roundsMost && clock.monotonicMs() < deadlineMs; round++) {
     const looks = await lookRound(operation, { writeProbe: true })
+    const seen = seenBy(context, looks)
     const work = settleWork({
       cluster: context.cluster,
       state: operation.state,
-      seen: seenBy(context, looks),
+      seen,
       primaryBefore,
+      standbysBefore,
       instances: await instanceStates(context, operation),
     })
     const settled = primaryBefore !== null
-    primaryBefore = agreement(looks, context.observers, operation.state.primary).row
+    primaryBefore = seen[operation.state.primary]?.row ?? null
+    standbysBefore = Object.fromEntries(Object.entries(seen).map(([id, { row }]) => [id, row]))
     const tasks = work.tasks.filter((task) => !failed.has(keyOf(task)))
     left = [...work.left, ...failed.values()]
     for (const task of tasks) {
@@ -71,7 +74,7 @@ async function passes(context: StepContext, operation: Operation): Promise<strin
     else if (settled && !work.left.some((each) => /connecting|unknown/.test(each))) break
     await clock.sleep(betweenRoundsMs)
   }
-  const name = await assertName(context, operation.state)
+  const name = await assertName(context, operation)
   return name === undefined ? left : [...left, name]
 }
 

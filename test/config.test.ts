@@ -47,6 +47,7 @@ describe('defaults', () => {
       promotable: true,
       preference: 0,
       sourceAddresses: ['10.0.1.11'],
+      readerAddress: null,
       closedGroupId: null,
       groupIds: null,
     })
@@ -61,6 +62,7 @@ describe('defaults', () => {
       synchronous: 'managed',
       synchronousCount: 1,
       isolated: 'page',
+      crossRegion: 'allowed',
       rejoin: 'automatic',
       rebuild: 'approve',
       holdMs: 250,

@@ -195,6 +195,7 @@ describe('requests and commands', () => {
     },
     { command: 'status' },
     { command: 'explain', cluster: 'orders', limit: 5 },
+    { command: 'doctor', cluster: 'orders' },
     { command: 'halt', cluster: 'orders', reason: 'it waits and will not end', by: 'anna' },
   ])('$command is accepted as it is meant', (command) => {
     expect(problems(commandSchema, command)).toEqual([])

@@ -53,18 +53,23 @@ export async function liftWriteStop(operation: Operation): Promise<string[]> {
  */
 const liftPatience = { ours: 8, managed: 60 }
 
-/** Ends an operation that promoted nothing: what it froze or stopped is lifted first, then the claim is given back. */
+/**
+ * Ends an operation that promoted nothing: what it froze or stopped is lifted first, then the claim is given back.
+ * `decided`: the facts that the row was chosen by.
+ */
 export async function standDown(
   operation: Operation,
   input: WorkflowInput,
   row: string,
   reason: string,
   page = false,
+  decided?: Readonly<Record<string, unknown>>,
 ): Promise<StepResult> {
   const plan = planOf(operation.state)
   const stopped = await liftWriteStop(operation)
   const frozen = await liftFreeze(operation)
   const failed = [...stopped, ...frozen]
+  const why = decided === undefined ? {} : { decided }
   const patience = isManaged(operation.cluster) ? liftPatience.managed : liftPatience.ours
   const tired = (input.waits ?? 0) >= patience
   // A primary that does not start again is for a person; a standby that stays away is settle's, when it is back.
@@ -72,7 +77,7 @@ export async function standDown(
     throw new Error(`the write-stop could not be lifted: ${stopped.join('; ')}`)
   if (failed.length > 0 && !tired) {
     const message = `standing down (${reason}), but not yet lifted: ${failed.join('; ')}`
-    await operation.write({ phase: 'confirming' }, { kind: 'waiting', row, message })
+    await operation.write({ phase: 'confirming' }, { kind: 'waiting', row, message, facts: why })
     return waiting(input, 'confirm', failed.join('; '))
   }
   await operation.write(
@@ -81,7 +86,7 @@ export async function standDown(
       kind: page ? 'paged' : 'stood down',
       row,
       message: reason,
-      facts: { ...plan.facts, reason: plan.reason, by: plan.by },
+      facts: { ...plan.facts, reason: plan.reason, by: plan.by, ...why },
     },
     { release: true },
   )

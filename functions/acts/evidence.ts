@@ -100,12 +100,16 @@ export async function notAnswering(
   })
 }
 
-/** Evidence of a switchover: the old primary itself, seen in recovery and frozen for this term. */
+/**
+ * Evidence of a switchover: the old primary itself, seen in recovery and frozen for this term. With `freeze` it is frozen
+ * first, which a server out of recovery refuses.
+ */
 export async function frozenPrimary(
   operation: Operation,
   node: NodeId,
+  action: 'freeze' | 'measure' = 'measure',
 ): Promise<{ evidence: Evidence; positionBytes: number; timeline: number } | { problem: string }> {
-  const result = await operation.sql(node, { do: 'measure' })
+  const result = await operation.sql(node, { do: action })
   if (result.outcome !== 'done' || result.measurement === undefined)
     return { problem: `${node}: ${result.message}` }
   return {

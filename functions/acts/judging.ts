@@ -2,13 +2,14 @@
 import { majority } from '../core/classify.ts'
 import { judge, type Verdict } from '../core/confirm.ts'
 import { anyRow } from '../core/looks.ts'
-import type { Look, NodeId, Report } from '../core/types.ts'
+import type { ClusterState, Look, NodeId, Report } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import type { StepContext } from '../entry.ts'
-import { done, type Operation, waiting } from '../operation.ts'
+import { done, type Operation, refused, waiting } from '../operation.ts'
 import { lookRound, planOf } from '../step.ts'
 import { standDown } from './compensate.ts'
 import { freezeIntents } from './freeze.ts'
+import { whySuperseded } from './name.ts'
 
 /** At least this long between two looks, so that a stream has time to show progress. */
 const betweenLooksMs = 50
@@ -21,9 +22,13 @@ export async function judgeDeath(
   operation: Operation,
   input: WorkflowInput,
 ): Promise<StepResult> {
-  const { verdict, looks } = await judged(context, operation)
+  const [{ verdict, looks }, taken] = await Promise.all([
+    judged(context, operation),
+    nameTaken(context, operation.state),
+  ])
   const plan = planOf(operation.state)
   const said = { row: verdict.row, message: verdict.reason, facts: verdict.facts }
+  if (verdict.verdict === 'dead' && taken !== null) return haltSuperseded(operation, input, taken)
   if (verdict.verdict === 'dead') return goFence(operation, input, looks, said, verdict)
   if (verdict.verdict === 'wait') {
     await operation.write({ plan: { ...plan, looks: verdict.counts } }, { kind: 'waiting', ...said })
@@ -31,7 +36,32 @@ export async function judgeDeath(
   }
   // Behind our own fence an answer or a silence changes nothing any more: a fence is never undone, so go on (S5).
   if (plan.fenceRequested.length > 0) return goFence(operation, input, looks, said, verdict)
-  return standDown(operation, input, verdict.row, verdict.reason, verdict.verdict === 'page')
+  const { row, reason, facts } = verdict
+  return standDown(operation, input, row, reason, verdict.verdict === 'page', facts)
+}
+
+/**
+ * H17: two deployments share no condition but the name. Whoever lost it fences and promotes nobody, since it could not
+ * move the name afterwards. Read beside the looks; without an answer of Route 53 the failover goes on.
+ */
+async function nameTaken(context: StepContext, state: ClusterState): Promise<string | null> {
+  try {
+    return whySuperseded(state, await context.ports.endpoint.read(context.cluster))
+  } catch (error) {
+    context.ports.logger.warn('the name could not be read', { error: String(error) })
+    return null
+  }
+}
+
+async function haltSuperseded(
+  operation: Operation,
+  input: WorkflowInput,
+  reason: string,
+): Promise<StepResult> {
+  const message = `${reason}: nobody is fenced or promoted by a state that is not the newest one`
+  const halted = { reason, step: 'confirm' }
+  await operation.write({ phase: 'halted', halted }, { kind: 'halted', message }, { release: true })
+  return refused(input, [message])
 }
 
 async function goFence(
@@ -60,6 +90,8 @@ async function judged(
   operation: Operation,
 ): Promise<{ verdict: Verdict; looks: readonly Look[] }> {
   const { ports, cluster, state } = operation
+  const { holdMs } = cluster.policy
+  const { urgentIntervalMs } = cluster.observe
   const plan = planOf(state)
   const reports = await readableReports(context)
   const alreadyHeldMs = heldBefore(context, state.primary, reports)
@@ -71,6 +103,7 @@ async function judged(
     lastStartMs = ports.clock.monotonicMs()
     const looks = await lookRound(operation, { writeProbe: true })
     rounds.push(looks)
+    const heldMs = alreadyHeldMs + lastStartMs - startedMs
     const verdict = judge({
       cluster,
       observers: context.observers,
@@ -79,9 +112,9 @@ async function judged(
       reports,
       counts: plan.looks,
       manual: !plan.automatic,
-      heldMs: alreadyHeldMs + lastStartMs - startedMs,
+      heldMs,
       streamsAsked,
-      lookIntervalMs: cluster.observe.urgentIntervalMs,
+      lookIntervalMs: urgentIntervalMs,
     })
     const usedMs = ports.clock.monotonicMs() - startedMs
     if (verdict.verdict === 'askStreams') {
@@ -89,11 +122,10 @@ async function judged(
       streamsAsked = true
     } else if (verdict.verdict !== 'wait' || usedMs > judgeMs) return { verdict, looks }
     if (usedMs > 2 * judgeMs) return { verdict: { ...verdict, verdict: 'wait' }, looks }
-    // The first pause is the hold (S12), so that a death is judged as soon as it has lasted long enough.
+    // To the end of the hold (S12), so that a death is judged as soon as it has lasted long enough; a long one in pieces.
+    const leftMs = Math.min(holdMs - heldMs, urgentIntervalMs)
     const pauseMs =
-      rounds.length === 1
-        ? Math.max(cluster.policy.holdMs - alreadyHeldMs, betweenLooksMs)
-        : cluster.observe.urgentIntervalMs
+      rounds.length === 1 ? Math.max(leftMs, betweenLooksMs) : leftMs > 0 ? leftMs : urgentIntervalMs
     await ports.clock.sleep(Math.max(0, lastStartMs + pauseMs - ports.clock.monotonicMs()))
   }
 }

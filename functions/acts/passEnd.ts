@@ -1,5 +1,4 @@
 /** The end of a pass of settle: the name is asserted, and what is left is recorded. */
-import type { ClusterState } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import type { StepContext } from '../entry.ts'
 import { done, type Operation, refused } from '../operation.ts'
@@ -7,13 +6,16 @@ import { nodeOf } from '../step.ts'
 import { moveName } from './name.ts'
 
 /** Drift of the name is mended only with the current term; a problem in words otherwise (design, section 7). */
-export async function assertName(context: StepContext, state: ClusterState): Promise<string | undefined> {
-  try {
-    const moved = await moveName(context, state, nodeOf(context, state.primary))
-    return moved.outcome === 'done' ? undefined : moved.message
-  } catch (error) {
-    return `the name could not be read: ${error instanceof Error ? error.message : String(error)}`
-  }
+export async function assertName(context: StepContext, operation: Operation): Promise<string | undefined> {
+  const { state } = operation
+  const moved = await moveName(context, state, nodeOf(context, state.primary)).catch(
+    (error) => `the name could not be read: ${error instanceof Error ? error.message : String(error)}`,
+  )
+  if (typeof moved === 'string') return moved
+  const { row, message, facts, changed } = moved
+  if (moved.outcome !== 'done') return message
+  if (changed) await operation.write({}, { kind: 'repointed', row, message, facts: { decided: facts } })
+  return undefined
 }
 
 export async function endPass(

@@ -1,4 +1,5 @@
 /** A start by hand that was refused at the claim changes no state: so that its reason is not lost, it is an event. */
+import type { ClaimFacts } from '../core/claim.ts'
 import type { ClusterState, Event } from '../core/types.ts'
 import type { WorkflowInput } from '../core/workflow.ts'
 import type { Ports } from '../ports.ts'
@@ -10,9 +11,9 @@ import type { Ports } from '../ports.ts'
 export async function recordRefusal(
   ports: Pick<Ports, 'store' | 'clock' | 'logger'>,
   state: ClusterState,
-  refused: { input: WorkflowInput; execution: string; row: string; reason: string },
+  refused: { input: WorkflowInput; execution: string; row: string; reason: string; decided: ClaimFacts },
 ): Promise<void> {
-  const { input, execution, row, reason } = refused
+  const { input, execution, row, reason, decided } = refused
   if (input.automatic !== undefined) return
   // Of an ARN the last part: the name of an execution is unique.
   const name = execution.slice(execution.lastIndexOf(':') + 1)
@@ -23,7 +24,7 @@ export async function recordRefusal(
     row,
     message: `${input.kind} (${input.reason}) was refused: ${reason}`,
     by: input.by ?? 'operator',
-    facts: { execution: name, phase: state.phase, to: input.to ?? null },
+    facts: { execution: name, phase: state.phase, to: input.to ?? null, decided },
     atMs: ports.clock.wallMs(),
   }
   try {

@@ -2,11 +2,13 @@
 import { majority } from '../core/classify.ts'
 import { agreement, anyRow } from '../core/looks.ts'
 import { fenceAnew } from '../core/managedFence.ts'
-import type { FrozenNode, NetworkFence, NodeId, Plan } from '../core/types.ts'
+import { decideResume, type ResumeAnswer, type TargetSeen } from '../core/resume.ts'
+import type { FrozenNode, Look, NetworkFence, NodeId, Plan } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import type { StepContext } from '../entry.ts'
 import { done, type Operation, waiting } from '../operation.ts'
 import { lookRound, planOf } from '../step.ts'
+import { standDown } from './compensate.ts'
 import { freezeIntents } from './freeze.ts'
 
 /** A new term needs every measurement and every fact of a fence anew; what was begun is kept. */
@@ -30,62 +32,79 @@ export async function resumeForward(
   input: WorkflowInput,
   target: NodeId,
 ): Promise<StepResult> {
-  const looks = await lookRound(operation, { writeProbe: false })
   const plan = planOf(operation.state)
-  const seen = agreement(looks, context.observers, target)
+  const { silentLooks } = context.cluster.policy
+  if (plan.promotedTimeline !== null)
+    return goOnWithName(operation, input, decideResume(plan, null, silentLooks))
+  const looks = await lookRound(operation, { writeProbe: false })
   const row = anyRow(looks, target)
-  if (plan.promotedTimeline !== null) {
-    await operation.write(
-      { phase: 'repointing' },
-      { kind: 'resumed', row: 'L8', message: `${target} was promoted and recorded: going on with the name` },
-    )
-    return done({ ...input, promoted: { node: target, timeline: plan.promotedTimeline } }, 'repoint')
-  }
-  if (row && !row.inRecovery && row.timeline > plan.fromTimeline) {
-    await operation.write(
-      { phase: 'promoting', plan: { ...plan, promotedTimeline: row.timeline } },
-      { kind: 'resumed', row: 'L8', message: `${target} was promoted: going on from there` },
-    )
-    return done(input, 'promote')
-  }
-  if (row?.inRecovery) {
-    await operation.write(
-      { phase: 'fencing', plan: { ...plan, frozen: freezeIntents(operation, plan, looks) } },
-      {
-        kind: 'resumed',
-        row: 'L8',
-        message: `${target} is still in recovery: fenced and frozen again, then promoted`,
-      },
-    )
-    return done(input, 'fence')
-  }
-  const dead =
-    (seen.votes.refused ?? 0) +
-    (seen.votes.silent ?? 0) +
-    (seen.votes.unreachable ?? 0) +
-    (seen.votes.broken ?? 0)
-  const looksDead = dead >= majority(context.observers.length)
-  const counts = { ...plan.looks, asked: plan.looks.asked + 1, dead: looksDead ? plan.looks.dead + 1 : 0 }
-  if (counts.dead < context.cluster.policy.silentLooks) {
-    await operation.write(
-      { plan: { ...plan, looks: counts } },
-      { kind: 'waiting', row: 'L8', message: `${target} does not answer` },
-    )
-    return waiting(input, 'confirm', `target ${target} is ${seen.class}`)
-  }
-  // Positions of an older term count for nothing: who does not answer now can not be chosen (S8).
-  const anew = resumedPlan({ ...plan, target: null, targetPositionBytes: null, loss: null })
-  // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
-  await operation.write(
+  const answer = decideResume(
+    plan,
     {
-      phase: 'fencing',
-      plan: { ...anew, kind: 'failover', looks: counts, frozen: freezeIntents(operation, anew, looks) },
+      ...downOf(context, looks, target),
+      promoted: row !== null && !row.inRecovery && row.timeline > plan.fromTimeline,
+      standby: row?.inRecovery === true,
+      gone: false,
     },
-    {
-      kind: 'confirmed',
-      row: 'L8',
-      message: `target ${target} of the older term is dead: another one is chosen`,
-    },
+    silentLooks,
   )
-  return done({ ...input, kind: 'failover' }, 'fence')
+  const resumed = { row: answer.row, message: answer.reason, facts: answer.facts }
+  switch (answer.does) {
+    case 'promote':
+      await operation.write(
+        { phase: 'promoting', plan: { ...plan, promotedTimeline: row?.timeline ?? null } },
+        { kind: 'resumed', ...resumed },
+      )
+      return done(input, 'promote')
+    case 'fence':
+      await operation.write(
+        { phase: 'fencing', plan: { ...plan, frozen: freezeIntents(operation, plan, looks) } },
+        { kind: 'resumed', ...resumed },
+      )
+      return done(input, 'fence')
+    case 'anew': {
+      // Positions of an older term count for nothing: who does not answer now can not be chosen (S8).
+      const anew = resumedPlan({ ...plan, target: null, targetPositionBytes: null, loss: null })
+      const frozen = freezeIntents(operation, anew, looks)
+      // It stays a possible writer: the new target needs evidence against it as well as against the old primary (S1).
+      await operation.write(
+        { phase: 'fencing', plan: { ...anew, kind: 'failover', looks: answer.counts, frozen } },
+        { kind: 'confirmed', ...resumed },
+      )
+      return done({ ...input, kind: 'failover' }, 'fence')
+    }
+    default:
+      await operation.write({ plan: { ...plan, looks: answer.counts } }, { kind: 'waiting', ...resumed })
+      return waiting(input, 'confirm', `${answer.row}: ${answer.reason}`)
+  }
+}
+
+/** The promotion is recorded: the name is what is left. */
+export async function goOnWithName(
+  operation: Operation,
+  input: WorkflowInput,
+  { row, reason, facts }: ResumeAnswer,
+): Promise<StepResult> {
+  const { target, promotedTimeline } = planOf(operation.state)
+  if (target === null || promotedTimeline === null) throw new Error('no promotion is recorded')
+  await operation.write({ phase: 'repointing' }, { kind: 'resumed', row, message: reason, facts })
+  return done({ ...input, promoted: { node: target, timeline: promotedTimeline } }, 'repoint')
+}
+
+/** To how many observers it is down. */
+export function downOf(
+  context: StepContext,
+  looks: readonly Look[],
+  target: NodeId,
+): Pick<TargetSeen, 'class' | 'down' | 'quorum'> {
+  const seen = agreement(looks, context.observers, target)
+  const { refused = 0, silent = 0, unreachable = 0, broken = 0 } = seen.votes
+  const down = refused + silent + unreachable + broken
+  return { class: seen.class, down, quorum: majority(context.observers.length) }
+}
+
+/** S5: a switchover is undoable before its target is recorded, and a resume undoes it. */
+export function undoSwitchover(operation: Operation, input: WorkflowInput): Promise<StepResult> {
+  const { row, reason, facts } = decideResume(planOf(operation.state), null, 0)
+  return standDown(operation, input, row, reason, false, facts)
 }

@@ -9,6 +9,7 @@ import { detached, discardOldDataScript, rejoinScript } from '../engines/postgre
 import type { StepContext } from '../entry.ts'
 import type { Operation } from '../operation.ts'
 import { nodeOf } from '../step.ts'
+import { whySuperseded } from './name.ts'
 
 export function seenBy(context: StepContext, looks: readonly Look[]) {
   return Object.fromEntries(
@@ -42,7 +43,10 @@ export async function carryOut(
   operation: Operation,
   task: SettleTask,
 ): Promise<string | undefined> {
-  const note = (kind: string, message: string) => ({ kind, row: task.row, message })
+  const note = (kind: string, message: string) => ({
+    ...{ kind, row: task.row, message },
+    facts: { decided: task.facts },
+  })
   switch (task.do) {
     case 'halt':
       await operation.write(
@@ -74,6 +78,8 @@ export async function carryOut(
         ),
       )
       return discardOldData(context, operation, task.node)
+    case 'diverged':
+      return setApart(operation, task.node, note('diverged', task.reason))
     case 'identify':
       await patch(
         operation,
@@ -87,7 +93,7 @@ export async function carryOut(
         { synchronous: task.set, nodes: writerList(operation.state, task.set) },
         {
           ...note('synchronous set', `${task.set.names || 'nobody'} (${task.set.status})`),
-          facts: { reasons: task.set.reasons },
+          facts: { reasons: task.set.reasons, decided: task.facts },
         },
       )
       return undefined
@@ -102,7 +108,12 @@ export async function carryOut(
   }
 }
 
-export type Note = { kind: string; row: string; message: string }
+export type Note = {
+  kind: string
+  row: string
+  message: string
+  facts: Readonly<Record<string, unknown>>
+}
 
 function patch(operation: Operation, node: NodeId, change: Partial<NodeStatus>, note: Note): Promise<void> {
   return operation.write({ nodes: withNodes(operation.state, { [node]: change }) }, note)
@@ -116,23 +127,17 @@ function writerList(state: ClusterState, set: ClusterState['synchronous']): Clus
     : state.nodes
 }
 
-/** S11: only a state that is provably current may fence: a newer term in DNS means that it is not. */
+/** S11: only a state that is provably current may fence: the name says when it is not. */
 export async function haltIfSuperseded(
   context: StepContext,
   operation: Operation,
   note: Note,
 ): Promise<boolean> {
-  const records = await context.ports.endpoint.read(context.cluster)
-  if ((records.token?.term ?? 0) <= operation.state.term) return false
+  const reason = whySuperseded(operation.state, await context.ports.endpoint.read(context.cluster))
+  if (reason === null) return false
   await operation.write(
-    {
-      phase: 'halted',
-      halted: {
-        reason: `the name carries term ${records.token?.term}, ours is ${operation.state.term}`,
-        step: 'settle',
-      },
-    },
-    { ...note, kind: 'halted', message: 'the name carries a newer term than our state: nothing is fenced' },
+    { phase: 'halted', halted: { reason, step: 'settle' } },
+    { ...note, kind: 'halted', message: `${reason}: nothing is fenced` },
   )
   return true
 }
@@ -220,6 +225,13 @@ async function follow(
   const restoreCommand = before?.restoreCommand ?? frozen.measurement.restoreCommand
   const again = await operation.sql(id, { ...follows, restoreCommand })
   return again.outcome === 'done' ? undefined : `${id}: ${again.message}`
+}
+
+/** Recorded, then frozen: it shall not attach under a listed name, nor take what it lacks for what it has (H03b). */
+async function setApart(operation: Operation, id: NodeId, note: Note): Promise<string | undefined> {
+  await patch(operation, id, { role: 'diverged', term: operation.state.term }, note)
+  const frozen = await operation.sql(id, { do: 'freeze' })
+  return frozen.outcome === 'done' ? undefined : `${id}: ${frozen.message}`
 }
 
 async function rejoin(

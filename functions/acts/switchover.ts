@@ -4,10 +4,11 @@
  * evidence. It backs out cleanly at any point before a target is recorded.
  */
 
+import { forbiddenTarget } from '../core/domains.ts'
 import { hostOf } from '../core/host.ts'
-import { agreement } from '../core/looks.ts'
+import { agreement, anyRow } from '../core/looks.ts'
 import { possibleWriters } from '../core/state.ts'
-import type { Look, ProbeRow } from '../core/types.ts'
+import type { Look, NodeId, ProbeRow } from '../core/types.ts'
 import type { StepResult, WorkflowInput } from '../core/workflow.ts'
 import { stopWritesScript } from '../engines/postgres/host.ts'
 import type { StepContext } from '../entry.ts'
@@ -15,6 +16,7 @@ import { done, type Operation, waiting } from '../operation.ts'
 import { lookRound, planOf } from '../step.ts'
 import { standDown } from './compensate.ts'
 import { freezeIntents } from './freeze.ts'
+import { whyNameIsNotOurs } from './name.ts'
 
 /** A switchover starts only from a cluster in which nothing is in doubt (F77). */
 export async function checkSwitchover(
@@ -22,8 +24,11 @@ export async function checkSwitchover(
   operation: Operation,
   input: WorkflowInput,
 ): Promise<StepResult> {
-  const looks = await lookRound(operation, { writeProbe: true })
-  const problems = switchoverProblems(context, operation, looks)
+  const [looks, name] = await Promise.all([
+    lookRound(operation, { writeProbe: true }),
+    whyNameIsNotOurs(context, operation.state),
+  ])
+  const problems = [...switchoverProblems(context, operation, looks), ...(name === null ? [] : [name])]
   if (problems.length > 0) {
     const result = await standDown(operation, input, 'C0', `no switchover: ${problems.join('; ')}`)
     return { ...result, outcome: result.outcome === 'done' ? 'refused' : result.outcome }
@@ -59,17 +64,28 @@ function switchoverProblems(context: StepContext, operation: Operation, looks: r
     problems.push(
       `${others.join(', ')} may still be a writer of an earlier term: wait until the cluster is steady`,
     )
+  const writers = cluster.nodes.filter(({ id }) => id !== state.primary && isOut(looks, id))
+  if (writers.length > 0)
+    problems.push(
+      `${writers.map(({ id }) => id).join(', ')} is out of recovery as well: what it was written is in no plan`,
+    )
   const primary = agreement(looks, context.observers, state.primary)
   if (primary.class !== 'writable')
     problems.push(`the primary ${state.primary} is ${primary.class} to a majority of the observers`)
   const ready = cluster.nodes
-    .filter((node) => node.id !== state.primary && node.promotable)
+    .filter((node) => node.id !== state.primary && forbiddenTarget(cluster, state.primary, node) === null)
     .filter((node) => followsPrimary(operation, agreement(looks, context.observers, node.id).row))
     .map((node) => node.id)
   if (plan.to !== null && !ready.includes(plan.to))
     problems.push(`${plan.to} does not stream from ${state.primary}`)
   if (ready.length === 0) problems.push('no promotable standby streams from the primary')
   return problems
+}
+
+/** For anybody. */
+function isOut(looks: readonly Look[], node: NodeId): boolean {
+  const row = anyRow(looks, node)
+  return row !== null && !row.inRecovery
 }
 
 function followsPrimary(operation: Operation, row: ProbeRow | null): boolean {

@@ -31,8 +31,8 @@ export async function startByHand(world: CommandWorld, asked: Asked): Promise<Co
     approved: false,
   })
   if (answer.may === 'refuse') {
-    const { row, reason } = answer
-    await recordRefusal(ports, state, { input, execution: name, row, reason })
+    const { row, reason, facts } = answer
+    await recordRefusal(ports, state, { input, execution: name, row, reason, decided: facts })
     return { outcome: 'refused', reasons: [`${row}: ${reason}`] }
   }
   const started = await ports.workflow.start(name, input)

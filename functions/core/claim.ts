@@ -4,14 +4,18 @@
  */
 
 import { isElectionFollowed } from './decisions.ts'
-import type { ClusterConfig, ClusterState } from './types.ts'
+import { forbiddenTarget } from './domains.ts'
+import { fill, firstMatch, listRows, type Row } from './table.ts'
+import type { ClusterConfig, ClusterState, OperationKind, Phase } from './types.ts'
 import type { WorkflowInput } from './workflow.ts'
 
-export type ClaimAnswer =
-  | { readonly may: 'claim'; readonly row: string; readonly returnTo: 'steady' | 'settling' }
+/** Each with the facts that its row matched, for the event (H22). */
+export type ClaimAnswer = { readonly row: string; readonly facts: ClaimFacts } & (
+  | { readonly may: 'claim'; readonly returnTo: 'steady' | 'settling' }
   /** A predecessor may still be acting outside the database: wait it out, then ask again with `waitedFor`. */
-  | { readonly may: 'wait'; readonly row: string; readonly reason: string; readonly claimId: string }
-  | { readonly may: 'refuse'; readonly row: string; readonly reason: string }
+  | { readonly may: 'wait'; readonly reason: string; readonly claimId: string }
+  | { readonly may: 'refuse'; readonly reason: string }
+)
 
 export interface ClaimQuestion {
   readonly cluster: ClusterConfig
@@ -23,79 +27,169 @@ export interface ClaimQuestion {
   readonly approved: boolean
 }
 
-const inOperation = ['confirming', 'fencing', 'promoting', 'repointing'] as const
+/** Flat: every value stands for itself in an event. */
+export type ClaimFacts = {
+  readonly cluster: string
+  readonly phase: Phase
+  readonly term: number
+  readonly nextTerm: number
+  readonly kind: OperationKind
+  readonly automatic: boolean
+  readonly haltedReason: string
+  /** Why the wanted target can not be one. */
+  readonly badTarget: string | null
+  readonly paused: boolean
+  readonly pausedBy: string | null
+  readonly pauseReason: string | null
+  /** Why a resume has nothing to go on with. */
+  readonly noResume: string | null
+  readonly underWay: boolean
+  readonly holder: string
+  readonly inCooldown: boolean
+  readonly cooldownMinutes: number
+  readonly lastFailoverTerm: number | null
+  readonly approved: boolean
+  /** It follows an election that is not its own. */
+  readonly follows: boolean
+  /** The claim before is open, and was not waited out. */
+  readonly openClaim: string | null
+  readonly openStep: string | null
+}
+
+const isTakeover = (f: ClaimFacts) => !f.automatic && f.kind === 'failover' && f.phase === 'confirming'
+
+const rows: readonly Row<ClaimFacts, ClaimAnswer['may']>[] = [
+  {
+    id: 'L1',
+    when: 'the cluster is halted',
+    test: (f) => f.phase === 'halted',
+    does: 'refuse',
+    reason:
+      'the cluster is halted ({haltedReason}): look at it, then run `understudy acknowledge {cluster}` or `understudy adopt {cluster}`',
+  },
+  {
+    id: 'L2',
+    when: 'the wanted target is no node, is never promotable, or is the primary',
+    test: (f) => f.badTarget !== null,
+    does: 'refuse',
+    reason: '{badTarget}',
+  },
+  {
+    id: 'L3',
+    when: 'assess asks, and the cluster is paused',
+    test: (f) => f.automatic && f.kind !== 'settle' && f.paused,
+    does: 'refuse',
+    reason: 'paused by {pausedBy}: {pauseReason}',
+  },
+  {
+    id: 'L4',
+    when: 'a switchover is asked for, and the cluster is paused',
+    test: (f) => f.kind === 'switchover' && f.paused,
+    does: 'refuse',
+    reason: 'paused by {pausedBy} ({pauseReason}): run `understudy resume {cluster}` first',
+  },
+  {
+    id: 'L5',
+    when: 'a resume is asked for by a person, or no operation is under way, or its version or beat moved',
+    test: (f) => f.kind === 'resume' && f.noResume !== null,
+    does: 'refuse',
+    reason: '{noResume}',
+  },
+  {
+    id: 'L8',
+    // The workflow waited `zombieWaitSeconds` before it came here, over an unchanged beat: whoever held the claim is over.
+    when: 'a resume, and version and beat stood still',
+    test: (f) => f.kind === 'resume',
+    does: 'claim',
+    reason: 'the operation of term {term} stood still: {holder} is over',
+  },
+  {
+    id: 'L6',
+    when: 'another operation is under way; a manual failover may take over one that is confirming',
+    test: (f) => f.underWay && !isTakeover(f),
+    does: 'refuse',
+    reason: 'operation of term {term} is {phase}, run by {holder}',
+  },
+  {
+    id: 'L7',
+    when: 'assess asks inside the cooldown, the next term is not approved, and it is no election to follow (E1)',
+    test: (f) => f.automatic && !f.follows && f.inCooldown && !f.approved,
+    does: 'refuse',
+    reason:
+      'the last failover completed in term {lastFailoverTerm}, less than {cooldownMinutes} minutes ago: approve term {nextTerm}, or start the failover by hand',
+  },
+  {
+    id: 'L10',
+    // S4: an act outside the database may still arrive from the claim's holder until its longest time-out is over.
+    when: 'the claim before is open: its holder may still act outside the database',
+    test: (f) => f.openClaim !== null,
+    does: 'wait',
+    reason: '{holder} may still be acting in step {openStep}: waiting until its time-out is over',
+  },
+  {
+    id: 'L9',
+    when: 'nothing of the above',
+    test: () => true,
+    does: 'claim',
+    reason: 'nothing speaks against it',
+  },
+]
+
+/** The table as it decides, for the docs. */
+export const claimRows = listRows(rows)
+
+export const claimBy = (facts: ClaimFacts) => firstMatch(rows, facts)
 
 export function mayClaim(question: ClaimQuestion): ClaimAnswer {
-  const { state, input } = question
-  const automatic = input.automatic !== undefined
-  const refuse = (row: string, reason: string): ClaimAnswer => ({ may: 'refuse', row, reason })
-  if (state.phase === 'halted') {
-    return refuse(
-      'L1',
-      `the cluster is halted (${state.halted?.reason ?? 'no reason recorded'}): look at it, then run \`understudy acknowledge ${state.cluster}\` or \`understudy adopt ${state.cluster}\``,
-    )
-  }
-  const bad = badTarget(question)
-  if (bad) return refuse('L2', bad)
-  if (automatic && input.kind !== 'settle' && isPaused(state, question.clockMs)) {
-    return refuse('L3', `paused by ${state.pause?.owner}: ${state.pause?.reason}`)
-  }
-  if (input.kind === 'switchover' && state.pause !== null && isPaused(state, question.clockMs)) {
-    return refuse(
-      'L4',
-      `paused by ${state.pause.owner} (${state.pause.reason}): run \`understudy resume ${state.cluster}\` first`,
-    )
-  }
-  if (input.kind === 'resume') return mayResume(question)
-  if (inOperation.some((phase) => phase === state.phase)) {
-    const takeover = !automatic && input.kind === 'failover' && state.phase === 'confirming'
-    if (!takeover) {
-      return refuse(
-        'L6',
-        `operation of term ${state.term} is ${state.phase}, run by ${state.claim?.holder ?? 'nobody'}`,
-      )
-    }
-  }
-  const follows = isElectionFollowed(input.automatic?.row)
-  if (automatic && !follows && inCooldown(question) && !question.approved) {
-    return refuse(
-      'L7',
-      `the last failover completed in term ${state.lastFailover?.term}, less than ${question.cluster.policy.cooldownMs / 60_000} minutes ago: approve term ${state.term + 1}, or start the failover by hand`,
-    )
-  }
-  return overOpenClaim(question, { may: 'claim', row: 'L9', returnTo: returnPhase(state) })
+  const { state } = question
+  const facts = claimFacts(question)
+  const { id: row, does, reason: template } = claimBy(facts)
+  const reason = fill(template, facts)
+  if (does === 'refuse') return { may: 'refuse', row, reason, facts }
+  if (does === 'wait') return { may: 'wait', row, reason, claimId: facts.openClaim ?? '', facts }
+  const resumes = question.input.kind === 'resume'
+  const returnTo = resumes ? (state.plan?.returnTo ?? 'settling') : returnPhase(state)
+  return { may: 'claim', row, returnTo, facts }
 }
 
-function mayResume(question: ClaimQuestion): ClaimAnswer {
-  const { state, input } = question
-  const seen = input.automatic
-  if (!seen) {
-    return {
-      may: 'refuse',
-      row: 'L5',
-      reason: 'a resume is started by assess, never by hand: start a failover instead',
-    }
-  }
-  if (!inOperation.some((phase) => phase === state.phase)) {
-    return { may: 'refuse', row: 'L5', reason: `nothing to resume: the cluster is ${state.phase}` }
-  }
-  if (seen.version !== state.version || seen.beat !== state.beat) {
-    return { may: 'refuse', row: 'L5', reason: 'the operation went on by itself' }
-  }
-  // The workflow waited `zombieWaitSeconds` before it came here, over an unchanged beat: whoever held the claim is over.
-  return { may: 'claim', row: 'L8', returnTo: state.plan?.returnTo ?? 'settling' }
-}
-
-/** S4: an act outside the database may still arrive from the claim's holder until its longest time-out is over. */
-function overOpenClaim(question: ClaimQuestion, answer: ClaimAnswer): ClaimAnswer {
-  const { claim } = question.state
-  if (claim === null || !claim.open || claim.id === question.input.waitedFor) return answer
+function claimFacts(question: ClaimQuestion): ClaimFacts {
+  const { cluster, state, input } = question
+  const { claim } = state
+  const isOpen = claim?.open === true && claim.id !== input.waitedFor
   return {
-    may: 'wait',
-    row: 'L10',
-    reason: `${claim.holder} may still be acting in step ${claim.step}: waiting until its time-out is over`,
-    claimId: claim.id,
+    cluster: state.cluster,
+    phase: state.phase,
+    term: state.term,
+    nextTerm: state.term + 1,
+    kind: input.kind,
+    automatic: input.automatic !== undefined,
+    haltedReason: state.halted?.reason ?? 'no reason recorded',
+    badTarget: badTarget(question) ?? null,
+    paused: isPaused(state, question.clockMs),
+    pausedBy: state.pause?.owner ?? null,
+    pauseReason: state.pause?.reason ?? null,
+    noResume: whyNoResume(question),
+    underWay: isUnderWay(state),
+    holder: claim?.holder ?? 'nobody',
+    inCooldown: inCooldown(question),
+    cooldownMinutes: cluster.policy.cooldownMs / 60_000,
+    lastFailoverTerm: state.lastFailover?.term ?? null,
+    approved: question.approved,
+    follows: isElectionFollowed(input.automatic?.row),
+    openClaim: isOpen ? claim.id : null,
+    openStep: isOpen ? claim.step : null,
   }
+}
+
+const isUnderWay = ({ phase }: ClusterState) =>
+  ['confirming', 'fencing', 'promoting', 'repointing'].includes(phase)
+
+function whyNoResume({ state, input }: ClaimQuestion): string | null {
+  const seen = input.automatic
+  if (!seen) return 'a resume is started by assess, never by hand: start a failover instead'
+  if (!isUnderWay(state)) return `nothing to resume: the cluster is ${state.phase}`
+  const stoodStill = seen.version === state.version && seen.beat === state.beat
+  return stoodStill ? null : 'the operation went on by itself'
 }
 
 function returnPhase(state: ClusterState): 'steady' | 'settling' {
@@ -108,9 +202,9 @@ function badTarget({ cluster, state, input }: ClaimQuestion): string | undefined
   const node = cluster.nodes.find((candidate) => candidate.id === input.to)
   if (!node)
     return `there is no node ${input.to}; the nodes are ${cluster.nodes.map((each) => each.id).join(', ')}`
-  if (!node.promotable) return `node ${input.to} is configured as never to be promoted`
   if (input.to === state.primary) return `node ${input.to} is the primary already`
-  return undefined
+  const forbidden = forbiddenTarget(cluster, state.primary, node)
+  return forbidden === null ? undefined : `node ${input.to} can not be the target: ${forbidden}`
 }
 
 /** What ends a pause is the scheduler's clock (S3); without one, a pause holds. */

@@ -6,7 +6,7 @@ import { type JudgeFacts, type JudgeInput, judgeFacts } from './judgeFacts.ts'
 import { fill, firstMatch, listRows, type Row } from './table.ts'
 import type { LookCounts } from './types.ts'
 
-export type { JudgeInput } from './judgeFacts.ts'
+export type { JudgeFacts, JudgeInput } from './judgeFacts.ts'
 
 /**
  * `dead`: fence and fail over (with `facts.needsPower`, only behind power or network evidence). `alive`: stand down.
@@ -26,13 +26,20 @@ type JudgeRow = Row<JudgeFacts, Verdict['verdict']> & { readonly needsPower?: tr
 const downByQuorum = (f: JudgeFacts) => f.down >= f.quorum
 const lookedEnough = (f: JudgeFacts) => f.asked >= f.silentLooksWanted
 const silentEnough = (f: JudgeFacts) => f.silentLooks >= f.silentLooksWanted
+/** A hold that the owner made longer than the silent looks is waited out by them, too (S12). */
+const silentThroughHold = (f: JudgeFacts) => silentEnough(f) && f.silentLooks >= f.holdLooks
 const isTold = (f: JudgeFacts) => f.told.length > 0
 const isUntold = (f: JudgeFacts) => !isTold(f) && f.untold.length >= f.quorum
 const isIsolated = (f: JudgeFacts) => f.aliveFor.length > 0 && f.alive < f.quorum && downByQuorum(f)
 const isSuspect = (f: JudgeFacts) =>
   downByQuorum(f) && f.allReplicasDown && !(f.canaries >= f.quorum && f.sharedDomain !== null)
-/** Two rounds, so that a stream had time to show progress; one is enough only where the owner allows no hold. */
-const isHeld = (f: JudgeFacts) => (f.rounds >= 2 || f.holdMs === 0) && f.heldMs >= f.holdMs
+/**
+ * Two rounds, so that a stream had time to show progress; one is enough only where the owner allows no hold. A hold that
+ * is longer than an invocation is counted in looks that were refused without a break (S3).
+ */
+const isHeld = (f: JudgeFacts) =>
+  (f.rounds >= 2 || f.holdMs === 0) && (f.heldMs >= f.holdMs || isHeldByLooks(f))
+const isHeldByLooks = (f: JudgeFacts) => f.holdLooks > 2 && f.deadLooks >= f.holdLooks
 
 const rows: readonly JudgeRow[] = [
   {
@@ -201,7 +208,7 @@ const rows: readonly JudgeRow[] = [
   {
     id: 'C21',
     when: 'down on a quorum for enough looks, in some of which a minority may have had an answer (policy isolated is failover)',
-    test: (f) => downByQuorum(f) && silentEnough(f) && f.maybeIsolated,
+    test: (f) => downByQuorum(f) && silentThroughHold(f) && f.maybeIsolated,
     does: 'dead',
     needsPower: true,
     reason:
@@ -210,7 +217,7 @@ const rows: readonly JudgeRow[] = [
   {
     id: 'C22',
     when: 'down on a quorum for enough looks, and no standby streams from it',
-    test: (f) => downByQuorum(f) && silentEnough(f),
+    test: (f) => downByQuorum(f) && silentThroughHold(f),
     does: 'dead',
     reason:
       '{primary} did not answer {down} of {configured} observers in {silentLooks} looks in a row, and no standby streams from it',
@@ -244,10 +251,12 @@ const rows: readonly JudgeRow[] = [
 /** The table as it decides, for the golden dump, the docs and the CLI. */
 export const judgeRows = listRows(rows)
 
+export const verdictBy = (facts: JudgeFacts) => firstMatch(rows, facts)
+
 /** Judges confirm's looks. Never `dead` without a quorum of looks, never by a missing answer alone. */
 export function judge(input: JudgeInput): Verdict {
   const { facts, counts } = judgeFacts(input)
-  const row = firstMatch(rows, facts)
+  const row = verdictBy(facts)
   return {
     verdict: row.does,
     row: row.id,

@@ -191,12 +191,14 @@ const rows: readonly AssessRow[] = [
       '{primary} said good-bye to {told}: a restart, not a death; it gets {graceLeftMs} ms more of its restart grace of {restartGraceMs} ms',
   },
   {
+    // A report that says alive may be the leftover of an observer that died with the primary's zone, so that only confirm
+    // can tell an isolated primary from a dead one (H10).
     id: 'A22',
-    when: 'alive for a minority, and the policy is to page',
-    test: (f) => isIsolated(f) && f.isolatedPolicy === 'page',
+    when: 'confirm found it alive for a minority, and the policy is to page: looked at again each minute',
+    test: (f) => isIsolated(f) && f.isolatedBefore && f.isolatedPolicy === 'page' && !f.isTick,
     does: 'page',
     reason:
-      'isolated: {primary} answers {aliveFor} but not {down} of {configured} observers; it may serve clients, so it is not replaced by itself',
+      'isolated: {primary} answers {aliveFor} but not {down} of {configured} observers; it may serve clients, so it is not replaced by itself; looked at again with the next minute',
   },
   {
     id: 'A23',
@@ -272,11 +274,11 @@ const rows: readonly AssessRow[] = [
   },
   {
     id: 'A32',
-    when: 'alive for a minority for long enough, and the policy is to fail over',
+    when: 'alive for a minority for long enough, by their reports: confirm looks whether they are true, and goes by the policy',
     test: isIsolated,
     does: 'start failover',
     reason:
-      'isolated: {primary} answers {aliveFor} but not {down} of {configured} observers; the policy isolated is failover',
+      'isolated or dead: by the reports {primary} answers {aliveFor} but not {down} of {configured} observers; the policy isolated is {isolatedPolicy}',
   },
   {
     id: 'A33',

@@ -1,5 +1,5 @@
 /** What to do about the name, from what was read of it and what our state says (design, section 7). */
-import type { ClusterState, NodeId } from './types.ts'
+import type { ClusterConfig, ClusterState, NodeId } from './types.ts'
 
 /** Both records as the endpoint port reads them, reduced to what the decision needs. */
 export interface EndpointFacts {
@@ -111,4 +111,19 @@ export function endpointFacts(
     adopting: false,
     takeOver: false,
   }
+}
+
+/** Why the name would not be ours to move in this term, with the row; null: it would. */
+export function whyNotOurs(
+  cluster: ClusterConfig,
+  state: Parameters<typeof endpointFacts>[0] & Pick<ClusterState, 'primary'>,
+  records: Parameters<typeof endpointFacts>[1],
+): string | null {
+  const dnsNames = Object.fromEntries(cluster.nodes.map(({ id, dnsName }) => [id, dnsName]))
+  const { ttlSeconds } = cluster.endpoint
+  const wanted = dnsNames[state.primary] ?? ''
+  const decision = decideEndpoint(endpointFacts(state, records, { wanted, ttlSeconds, dnsNames }))
+  return decision.do === 'refuse' || decision.do === 'superseded'
+    ? `${decision.row}: ${decision.reason}`
+    : null
 }

@@ -1,10 +1,11 @@
 /** The one function that turns reports and state into named facts. Rows of assess match these and nothing else. */
 import { isDown, isInTransit } from './classify.ts'
-import { sharedDomain } from './domains.ts'
+import { forbiddenTarget, sharedDomain } from './domains.ts'
 import { electsNatively, isManaged } from './engine.ts'
 import { isInService, sessionEnds } from './judgeFacts.ts'
 import { isBehindFence, managedWorkLeft } from './managedReports.ts'
 import { electedWriter, nativeWorkLeft, nativeWriters, writersNotBlocked } from './nativeReports.ts'
+import { isAheadOf, isGone } from './settle.ts'
 import {
   type AssessInput,
   countOf,
@@ -16,7 +17,15 @@ import {
   streamingStandbys,
 } from './sight.ts'
 import { readSynchronousSet } from './synchronous.ts'
-import type { ClusterState, NodeId, ObserverId, Phase, Report, SynchronousSet } from './types.ts'
+import type {
+  ClusterConfig,
+  ClusterState,
+  NodeId,
+  ObserverId,
+  Phase,
+  Report,
+  SynchronousSet,
+} from './types.ts'
 
 /** Flat: every value stands for itself in an event. Counts are of observers. */
 export type Facts = {
@@ -80,11 +89,15 @@ export type Facts = {
   readonly allReplicasDown: boolean
   readonly sharedDomain: string | null
   readonly canaries: number
+  /** confirm's last verdict was that a minority has answers of it. */
+  readonly isolatedBefore: boolean
   readonly hungBefore: boolean
   readonly hungReason: string | null
   readonly settling: boolean
   readonly workLeft: readonly string[]
   readonly canAdvance: readonly NodeId[]
+  /** Standbys that do not stream and have log that the primary does not have, for a quorum. */
+  readonly errant: readonly NodeId[]
   readonly listDiffers: boolean
   readonly listSeen: string | null
   readonly listRecorded: string | null
@@ -160,6 +173,7 @@ function stateFacts(
     // Timelines of Aurora do not rise, and nobody freezes its readers.
     superseded: state && !electsNatively(cluster) ? supersededBy(state, deployment, sight) : [],
     settling: state?.phase === 'settling',
+    isolatedBefore: last?.row === 'C11',
     hungBefore,
     hungReason: hungBefore && last ? last.message : null,
   }
@@ -273,16 +287,17 @@ function replicaFacts({ cluster }: AssessInput, state: ClusterState | null, sigh
     allReplicasDown: replicas.length > 0 && down.length === replicas.length,
     sharedDomain: sharedDomain(dead, survivors),
     streaming: state ? streamingStandbys(cluster, state, sight) : [],
-    candidates: state ? candidatesOf(state, sight) : [],
+    candidates: state ? candidatesOf(cluster, state, sight) : [],
   }
 }
 
 /** Nodes that could be a target if they were measured now: known, allowed, in recovery, not delayed, not ours to heal. */
-function candidatesOf(state: ClusterState, sight: Sight): NodeId[] {
+function candidatesOf(cluster: ClusterConfig, state: ClusterState, sight: Sight): NodeId[] {
   return [...sight.nodes].flatMap(([id, node]) => {
     const isStandby = ['standby', 'frozen', 'target'].includes(state.nodes[id]?.role ?? '')
     const answers = countOf(node, (c) => c === 'recovery') > 0
-    const eligible = id !== state.primary && node.config.promotable && isStandby && answers && !node.delayed
+    const isAllowed = forbiddenTarget(cluster, state.primary, node.config) === null
+    const eligible = id !== state.primary && isAllowed && isStandby && answers && !node.delayed
     return eligible && isInService(state, id) ? [id] : []
   })
 }
@@ -294,11 +309,13 @@ function workFacts(
   primary: NodeSight | undefined,
 ) {
   const streaming = state ? streamingStandbys(input.cluster, state, sight) : []
+  const errant = state && !isManaged(input.cluster) ? errantStandbys(state, sight) : []
   const differing = state && primary ? differingLists(input, state, primary) : []
   // One report may be the leftover of a dead observer: the minute tick follows only a quorum, a fresh change anyone.
   const listDiffers = differing.length >= (input.tick === null ? 1 : sight.quorum)
   return {
-    workLeft: state ? workLeft(input, state) : [],
+    workLeft: state ? [...workLeft(input, state), ...errant.map((id) => `set ${id} apart`)] : [],
+    errant,
     canAdvance: streaming.filter((id) => {
       const role = state?.nodes[id]?.role
       return role === 'rebuilding' || role === 'frozen'
@@ -309,13 +326,26 @@ function workFacts(
   }
 }
 
+/** By the reports of a quorum, each of which compares what it saw itself; settle looks twice before it records it. */
+function errantStandbys(state: ClusterState, sight: Sight): NodeId[] {
+  const primary = sight.nodes.get(state.primary)
+  return [...sight.nodes].flatMap(([id, node]) => {
+    const ahead = [...node.rows].filter(([observer, row]) => {
+      const upstream = primary?.rows.get(observer)
+      const isUp = upstream !== undefined && !upstream.inRecovery
+      return isUp && row.inRecovery && row.upstream?.status !== 'streaming' && isAheadOf(state, row, upstream)
+    })
+    return state.nodes[id]?.role === 'standby' && ahead.length >= sight.quorum ? [id] : []
+  })
+}
+
 /** What settle would find to do, by the state alone. */
 function workLeft({ cluster, tick }: AssessInput, state: ClusterState): string[] {
   if (electsNatively(cluster)) return nativeWorkLeft(state)
   if (isManaged(cluster)) return managedWorkLeft(state, tick)
   const automatic = cluster.policy.rejoin === 'automatic'
   const work = Object.entries(state.nodes).flatMap(([id, status]) => {
-    if (id === state.primary) return []
+    if (id === state.primary || isGone(cluster, id, status)) return []
     if (status.possibleWriter && !status.fenced && status.role !== 'standby') return [`fence ${id}`]
     if (status.role === 'frozen' || status.role === 'target') return [`point ${id} at ${state.primary}`]
     if (status.role === 'rebuilding') return [`finish the rejoin of ${id}`]

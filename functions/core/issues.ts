@@ -1,11 +1,14 @@
 /** Named conditions that a person should know of. They open and close by themselves: each is a function of now. */
+
 import type { Decision } from './decisions.ts'
+import { electsNatively, isManaged } from './engine.ts'
 import type { Facts } from './facts.ts'
 import { isInService } from './judgeFacts.ts'
+import { nobodyToPromote } from './managedReports.ts'
 import { checkSettings } from './settings.ts'
-import type { AssessInput, Sight } from './sight.ts'
+import type { AssessInput, NodeSight, Sight } from './sight.ts'
 import { fill } from './table.ts'
-import type { ClusterState, Issue } from './types.ts'
+import type { ClusterState, Issue, NodeId, ProbeRow } from './types.ts'
 
 export interface IssueInput {
   readonly input: AssessInput
@@ -200,8 +203,16 @@ export function findIssues(args: IssueInput): readonly OpenIssue[] {
       message: fill(message, facts),
       todo,
     }))
+  const nobody = args.state && nobodyToPromote(args.input.cluster, args.state)
   const found = args.state?.findings.map((each) => ({ cluster: facts.cluster, ...each })) ?? []
-  return [...open, ...observerIssues(args), ...nodeIssues(args), ...policyIssues(args), ...found]
+  return [
+    ...open,
+    ...observerIssues(args),
+    ...nodeIssues(args),
+    ...policyIssues(args),
+    ...(nobody ? [nobody] : []),
+    ...found,
+  ]
 }
 
 function observerIssues({ input, facts, sight }: IssueInput): OpenIssue[] {
@@ -228,16 +239,17 @@ function observerIssues({ input, facts, sight }: IssueInput): OpenIssue[] {
   })
 }
 
-function nodeIssues({ facts, sight, state }: IssueInput): OpenIssue[] {
+function nodeIssues({ input, facts, sight, state }: IssueInput): OpenIssue[] {
   const cluster = facts.cluster
   return [...sight.nodes].flatMap(([id, node]): OpenIssue[] => {
     const open: OpenIssue[] = []
     const expected = !state || isInService(state, id)
     if (node.down >= facts.quorum && expected) {
       const severity = id === facts.primary ? 'critical' : 'warning'
-      const message = `${id} does not answer ${node.down} of ${facts.configured} observers`
+      const message = `${id} does not answer ${node.down} of ${facts.configured} observers${errorOf(node)}`
       open.push({ cluster, key: `node-down:${id}`, severity, message, todo: `Look at the server of ${id}.` })
     }
+    open.push(...standbyIssues({ input, facts, state }, id, node), ...fenceIssues({ input, state }, id))
     const advice = node.lastRow ? checkSettings(node.lastRow) : []
     if (advice.length > 0) {
       const message = `settings of ${id}: ${advice.map((a) => `${a.setting} is ${a.value} (${a.why})`).join('; ')}`
@@ -246,6 +258,73 @@ function nodeIssues({ facts, sight, state }: IssueInput): OpenIssue[] {
     }
     return open
   })
+}
+
+/** What a server that is out of order says of itself, such as a full disk (F23); '' when it says nothing. */
+function errorOf(node: NodeSight): string {
+  const outcomes = [...node.by.values()].map(({ observation }) => observation.outcome)
+  const said = outcomes.find((outcome) => outcome.kind === 'sqlError')
+  return said ? `; it says ${said.sqlState}: ${said.message}` : ''
+}
+
+/** A standby that does not follow: it is stale, and what it lacks grows (F63). The provider's replicas have their own. */
+function standbyIssues(
+  { input, facts, state }: Pick<IssueInput, 'input' | 'facts' | 'state'>,
+  id: NodeId,
+  node: NodeSight,
+): OpenIssue[] {
+  const cluster = facts.cluster
+  const role = state?.nodes[id]?.role
+  if (state === null || isManaged(input.cluster)) return []
+  if (role === 'diverged' || facts.errant.includes(id)) {
+    const message = `${id} has log that ${state.primary} does not have: it is not promoted, and only a fresh copy brings it back`
+    const todo =
+      input.cluster.policy.rejoin === 'automatic'
+        ? 'Nothing if a rejoin is under way; save what only it has before its old data is discarded.'
+        : 'Save what only it has, then rebuild it.'
+    return [{ cluster, key: `diverged:${id}`, severity: 'warning', message, todo }]
+  }
+  const isSettled = state.phase === 'steady' || state.phase === 'settling'
+  const rows = [...node.rows.values()].filter((row) => row.inRecovery)
+  const follows = ({ upstream }: ProbeRow) =>
+    upstream?.status === 'streaming' && upstream.timeline === state.timeline
+  const isApart = rows.length >= facts.quorum && !rows.some(follows) && facts.alive >= facts.quorum
+  const key = `not-following:${id}`
+  // A receiver that connects anew is no news: what still stands apart with the next minute is.
+  const isOld = facts.isTick || input.issues.some((each) => each.key === key)
+  if (role !== 'standby' || !isSettled || !isApart || !isOld) return []
+  const message = `${id} answers and does not stream from ${state.primary}: it falls behind`
+  const todo = `Look at the log of ${id}: its receiver says why it does not connect.`
+  return [{ cluster, key, severity: 'warning', message, todo }]
+}
+
+/** Who can not be fenced goes on writing when it is only cut off from us (F27): said before it matters, and while it does. */
+function fenceIssues({ input, state }: Pick<IssueInput, 'input' | 'state'>, id: NodeId): OpenIssue[] {
+  const status = state?.nodes[id]
+  const node = input.cluster.nodes.find((each) => each.id === id)
+  if (!state || !status || !node || electsNatively(input.cluster)) return []
+  const cluster = input.cluster.id
+  const noGroup = isManaged(input.cluster) && node.closedGroupId === null
+  const lacks = noGroup
+    ? 'no closed group is configured for it'
+    : status.instanceId === null
+      ? 'no instance of it was recorded while it was healthy'
+      : null
+  if (id === state.primary) {
+    if (lacks === null) return []
+    const message = `${id} can not be fenced: ${lacks}. Cut off from us it would go on, so a failover waits for an approval, and with one ${id} may still accept writes`
+    const todo = noGroup
+      ? 'Give it a closedGroupId.'
+      : 'Compare its instanceId and address with EC2, and whether the deployment may describe instances; then run adopt.'
+    return [{ cluster, key: `no-fence:${id}`, severity: 'warning', message, todo }]
+  }
+  const accepted = state.plan?.evidence.some((each) => each.kind === 'approved' && each.node === id) ?? false
+  const isFree = status.possibleWriter !== null && !status.fenced && status.role === 'quarantined'
+  if (!isFree || (lacks === null && !accepted)) return []
+  const message = `${id}, a writer of term ${status.possibleWriter?.term}, is neither fenced nor seen to follow${lacks === null ? '' : ` (${lacks})`}: it may still accept writes, which will be lost`
+  const todo =
+    'Stop it by hand, and keep clients away from it; this closes when it is seen to follow the primary.'
+  return [{ cluster, key: `unfenced:${id}`, severity: 'critical', message, todo }]
 }
 
 /** What the owner's policy costs, said as long as it is so (S2). */

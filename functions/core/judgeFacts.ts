@@ -61,6 +61,8 @@ export type JudgeFacts = {
   readonly deadLooks: number
   readonly silentLooks: number
   readonly silentLooksWanted: number
+  /** So many looks in a row last as long as the hold, at the interval between two. */
+  readonly holdLooks: number
   /** Standbys whose stream from the primary moved, or was made anew, between two rounds. */
   readonly streamsAlive: readonly NodeId[]
   /** Standbys whose receiver still says that it streams from the primary. */
@@ -122,6 +124,7 @@ export function judgeFacts(input: JudgeInput): { facts: JudgeFacts; counts: Look
     deadLooks: counts.dead,
     silentLooks: counts.silent,
     silentLooksWanted: cluster.policy.silentLooks,
+    holdLooks: 1 + Math.ceil(cluster.policy.holdMs / input.lookIntervalMs),
     ...streams,
     streamsAsked: input.streamsAsked,
     replicasDown: replicas.down,

@@ -36,6 +36,12 @@ export const pollWithinStepMs = 10_000
 /** An observer's loop ends after this long at the latest. */
 export const loopMs = 130_000
 
+/**
+ * No two loops of an observer that live are so many minutes of the scheduler apart: a report whose token is further ahead was
+ * written with a wrong time of an event, and is overtaken at once (S3, H20).
+ */
+export const tokenLeadMost = 10
+
 /** A clock jump above this is accepted only when two ticks in a row agree (S3). */
 export const clockJumpMs = 180_000
 

@@ -1,5 +1,14 @@
 /** What an observer's loop makes of its probes: pure, so that the loop itself only probes, waits and writes. */
-import type { ClusterConfig, Observation, Report, ReportedNode, SessionEnd } from './types.ts'
+import type {
+  ClusterConfig,
+  Downstream,
+  Observation,
+  ProbeRow,
+  Report,
+  ReportedNode,
+  SessionEnd,
+  Upstream,
+} from './types.ts'
 
 /** What the loop remembers of one node between ticks. Ages are taken from `atMs`, all on the loop's monotonic clock. */
 export interface NodeMemory {
@@ -107,35 +116,63 @@ export function reportChanged(
   cluster: ClusterConfig,
 ): boolean {
   if (before === undefined || before.canary !== after.canary) return true
-  const ids = new Set([...Object.keys(before.nodes), ...Object.keys(after.nodes)])
-  for (const id of ids) {
+  const ids = Object.keys(after.nodes)
+  if (ids.length !== Object.keys(before.nodes).length) return true
+  return ids.some((id) => {
     const old = before.nodes[id]
     const now = after.nodes[id]
-    if (!old || !now || fingerprint(old, cluster) !== fingerprint(now, cluster)) return true
-  }
-  return false
+    return old === undefined || now === undefined || !isSame(old, now, cluster)
+  })
 }
 
-function fingerprint(node: ReportedNode, { policy, observe }: ClusterConfig): string {
-  const row = node.observation.outcome.kind === 'answered' ? node.observation.outcome.row : null
-  const end = node.sessionEnd
-  return JSON.stringify([
-    node.class,
-    node.ticks >= policy.silentLooks,
-    // The grace is counted in ticks, as the decision table counts it.
-    end && [end.how, end.ticks * observe.urgentIntervalMs >= policy.restartGraceMs],
-    row && [
-      row.inRecovery,
-      row.timeline,
-      row.systemIdentifier,
-      row.primaryConninfo,
-      row.replayPaused,
-      row.synchronous,
-      row.upstream && [row.upstream.status, row.upstream.timeline, row.upstream.host, row.upstream.port],
-      row.downstream.map((each) => `${each.applicationName} ${each.clientAddress} ${each.state}`).sort(),
-      row.writeProbe,
-    ],
-  ])
+function isSame(a: ReportedNode, b: ReportedNode, { policy, observe }: ClusterConfig): boolean {
+  const isLong = ({ ticks }: ReportedNode) => ticks >= policy.silentLooks
+  // The grace is counted in ticks, as the decision table counts it.
+  const isOver = (end: SessionEnd) => end.ticks * observe.urgentIntervalMs >= policy.restartGraceMs
+  return (
+    a.class === b.class &&
+    isLong(a) === isLong(b) &&
+    isBoth(a.sessionEnd, b.sessionEnd, (x, y) => x.how === y.how && isOver(x) === isOver(y)) &&
+    isBoth(rowOf(a), rowOf(b), isSameRow)
+  )
+}
+
+/** Both are absent, or both are there and the same. */
+function isBoth<T>(a: T | null, b: T | null, same: (a: T, b: T) => boolean): boolean {
+  return a === null || b === null ? a === b : same(a, b)
+}
+
+function rowOf({ observation: { outcome } }: ReportedNode): ProbeRow | null {
+  return outcome.kind === 'answered' ? outcome.row : null
+}
+
+function isSameRow(a: ProbeRow, b: ProbeRow): boolean {
+  return (
+    a.inRecovery === b.inRecovery &&
+    a.timeline === b.timeline &&
+    a.systemIdentifier === b.systemIdentifier &&
+    a.primaryConninfo === b.primaryConninfo &&
+    a.replayPaused === b.replayPaused &&
+    a.writeProbe === b.writeProbe &&
+    a.synchronous.names === b.synchronous.names &&
+    a.synchronous.commit === b.synchronous.commit &&
+    a.synchronous.filesAgree === b.synchronous.filesAgree &&
+    a.synchronous.overrides.join('\n') === b.synchronous.overrides.join('\n') &&
+    isBoth(a.upstream, b.upstream, isSameUpstream) &&
+    namesOf(a.downstream) === namesOf(b.downstream)
+  )
+}
+
+function isSameUpstream(a: Upstream, b: Upstream): boolean {
+  return a.status === b.status && a.timeline === b.timeline && a.host === b.host && a.port === b.port
+}
+
+/** In an order that does not hang on that of the rows. */
+function namesOf(downstream: readonly Downstream[]): string {
+  return downstream
+    .map((each) => `${each.applicationName} ${each.clientAddress} ${each.state}`)
+    .sort()
+    .join('\n')
 }
 
 /** Any reason to tick faster than the ordinary interval. */

@@ -2,9 +2,18 @@
  * Which node is promoted, and what that loses (S8, S10). Freeze, measure, choose, record, promote: this is "choose",
  * over frozen nodes only, so that no position moves while it is compared (H05).
  */
+import { forbiddenTarget } from './domains.ts'
 import { quorumNeeded } from './synchronous.ts'
 import { fill, firstMatch, listRows, type Row } from './table.ts'
-import type { Approval, ClusterConfig, ClusterState, LossEstimate, NodeId, Plan } from './types.ts'
+import type {
+  Approval,
+  ClusterConfig,
+  ClusterState,
+  LossEstimate,
+  NodeConfig,
+  NodeId,
+  Plan,
+} from './types.ts'
 
 type Measured = { readonly timeline: number; readonly positionBytes: number; readonly replayable: boolean }
 
@@ -34,9 +43,12 @@ export interface Ranking {
   readonly positionBytes: number | null
   readonly loss: LossEstimate
   readonly passedOver: Readonly<Record<NodeId, string>>
+  /** What the row was chosen by, for the event (H22). */
+  readonly facts: RankFacts
 }
 
-type RankFacts = {
+/** Flat: every value stands for itself in an event. */
+export type RankFacts = {
   readonly recorded: NodeId | null
   readonly candidate: NodeId | null
   readonly positionBytes: number | null
@@ -166,6 +178,8 @@ const rows: readonly RankRow[] = [
 /** The table as it decides, for the golden dump, the docs and the CLI. */
 export const rankRows = listRows(rows)
 
+export const rankBy = (facts: RankFacts) => firstMatch(rows, facts)
+
 export function rank(input: RankInput): Ranking {
   const { plan, state, to } = input
   const ineligible = whyIneligible(input)
@@ -233,7 +247,7 @@ function toRanking(
   ineligible: ReadonlyMap<NodeId, string>,
   order: readonly NodeId[],
 ): Ranking {
-  const row = firstMatch(rows, facts)
+  const row = rankBy(facts)
   const { reason, target, passedOver, loss: fresh } = choiceOf(row, facts, { ineligible, order })
   const loss = row.id === 'R1' ? (plan.loss ?? { provable: 'unknown', boundMs: null, reason }) : fresh
   return {
@@ -244,6 +258,7 @@ function toRanking(
     positionBytes: target === null ? null : facts.positionBytes,
     loss,
     passedOver,
+    facts,
   }
 }
 
@@ -251,7 +266,7 @@ function toRanking(
 function whyIneligible(input: RankInput): ReadonlyMap<NodeId, string> {
   const why = new Map<NodeId, string>()
   for (const node of input.cluster.nodes) {
-    const reason = ineligibility(input, node.id, node.promotable)
+    const reason = ineligibility(input, node)
     if (reason !== null) why.set(node.id, reason)
   }
   if (input.to !== null && !input.cluster.nodes.some((node) => node.id === input.to)) {
@@ -260,12 +275,14 @@ function whyIneligible(input: RankInput): ReadonlyMap<NodeId, string> {
   return why
 }
 
-function ineligibility(input: RankInput, id: NodeId, promotable: boolean): string | null {
+function ineligibility(input: RankInput, node: NodeConfig): string | null {
   const { plan, state, measurements, unmeasured } = input
+  const { id } = node
   const status = state.nodes[id]
   if (id === plan.from) return 'it is the old primary'
   if (!status) return 'the state does not know it yet'
-  if (!promotable) return 'its configuration forbids it (promotable: false)'
+  const forbidden = forbiddenTarget(input.cluster, plan.from, node)
+  if (forbidden !== null) return forbidden
   if (status.role === 'primary') return 'it is recorded as primary'
   if (status.role === 'rebuilding') return `it is being rebuilt (term ${status.term})`
   if (status.role === 'diverged') return 'it has diverged: only a fresh copy helps'

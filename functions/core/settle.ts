@@ -4,7 +4,8 @@
  *
  * S9: the recorded set must cover every commit that may have been acknowledged, at every moment of a change.
  */
-import { formatSynchronousNames, readSynchronousSet } from './synchronous.ts'
+import { formatSynchronousNames, parseSynchronousNames, readSynchronousSet } from './synchronous.ts'
+import { fill, firstMatch, listRows, type Row } from './table.ts'
 import type {
   ClusterConfig,
   ClusterState,
@@ -22,11 +23,18 @@ export interface SettleFacts {
   readonly seen: Readonly<Record<NodeId, { readonly class: NodeClass; readonly row: ProbeRow | null }>>
   /** The primary's row of the look before: a set counts when two looks agree. */
   readonly primaryBefore: ProbeRow | null
+  /** The standbys' rows of the look before: what they had then, the primary must have now (T22). */
+  readonly standbysBefore?: Readonly<Record<NodeId, ProbeRow | null>>
   /** State and private address of the instances, by their ids. */
   readonly instances: Readonly<Record<string, { readonly state: string; readonly address: string | null }>>
 }
 
-export type SettleTask = { readonly row: string; readonly reason: string } & (
+export type SettleTask = {
+  readonly row: string
+  readonly reason: string
+  /** What the row was chosen by, for the event (H22). */
+  readonly facts: SettleNodeFacts | SetFacts | InstanceFacts
+} & (
   | { readonly do: 'fence'; readonly node: NodeId }
   | { readonly do: 'fenced'; readonly node: NodeId }
   | { readonly do: 'harmless'; readonly node: NodeId }
@@ -36,6 +44,7 @@ export type SettleTask = { readonly row: string; readonly reason: string } & (
   | { readonly do: 'start'; readonly node: NodeId }
   | { readonly do: 'rejoin'; readonly node: NodeId }
   | { readonly do: 'joined'; readonly node: NodeId }
+  | { readonly do: 'diverged'; readonly node: NodeId }
   | { readonly do: 'identify'; readonly node: NodeId; readonly instanceId: string }
   | { readonly do: 'recordSet'; readonly set: SynchronousSet }
   | {
@@ -54,72 +63,293 @@ export function followName(node: NodeId, mayBeListed: boolean): string {
   return mayBeListed ? node : `${node}_unlisted`
 }
 
-/** Names and meaning of the rows, in the order in which they are tried. */
-export const settleRows = [
+/** Of one node that is not the primary. Flat: every value stands for itself in an event. */
+export type SettleNodeFacts = {
+  readonly node: NodeId
+  readonly primary: NodeId
+  readonly term: number
+  readonly role: NodeStatus['role']
+  readonly writer: boolean
+  readonly fenced: boolean
+  readonly rejoin: NodeStatus['rejoin']
+  /** Promoted by nobody since it was told to follow in a newer term than the one in which it could write (S2). */
+  readonly followed: boolean
+  readonly sees: NodeClass
+  readonly answers: boolean
+  readonly out: boolean
+  readonly timeline: number | null
+  readonly ownTimeline: number
+  /** In recovery, unfrozen, fed by the primary on its timeline. */
+  readonly streaming: boolean
+  readonly frozen: boolean
+  readonly frozenForTerm: boolean
+  /** Its receiver is pointed at the primary, whether or not it streams. */
+  readonly connects: boolean
+  /** By two looks it has log that the primary does not have. */
+  readonly errant: boolean
+  /** Standbys that stream from it. */
+  readonly feeds: readonly string[]
+  readonly recorded: boolean
+  readonly instance: string
+  readonly rejoins: boolean
+  readonly policy: string
+  /** The primary sees its name, or the one that no list carries. */
+  readonly named: boolean
+  readonly unlisted: boolean
+}
+
+type SettleDoes =
+  | 'halt'
+  | 'harmless'
+  | 'fenced'
+  | 'fence'
+  | 'start'
+  | 'rejoin'
+  | 'joined'
+  | 'diverged'
+  | 'follow'
+  | 'rename'
+  | 'left'
+  | 'nothing'
+
+const isRejoining = (f: SettleNodeFacts) => ['quarantined', 'diverged', 'rebuilding'].includes(f.role)
+const isStandby = (f: SettleNodeFacts) => !isRejoining(f) && f.sees === 'recovery' && f.answers
+/**
+ * S11: a quarantined node that shows up writable is fenced again, however far its fence or its rejoin had come. A
+ * switchover's old primary is in recovery and frozen for this term: evidence of its own, no power fence needed.
+ */
+const needsFence = (f: SettleNodeFacts) =>
+  f.writer && (f.out || !(f.fenced || f.rejoin !== 'none' || f.followed))
+const isStopped = (f: SettleNodeFacts) => f.recorded && f.instance === 'stopped'
+
+const nodeRows: readonly Row<SettleNodeFacts, SettleDoes>[] = [
   {
     id: 'T1',
     when: 'a possible writer is writable on a newer timeline than ours',
-    does: 'halt and page: our state may be older than the world',
-  },
-  {
-    id: 'T0',
-    when: 'a standby feeds on a possible writer that only a quorum holds',
-    does: 'the loudest alarm: its commits may return; its power fence goes on',
+    test: (f) => f.writer && f.out && (f.timeline ?? 0) > f.ownTimeline,
+    does: 'halt',
+    reason: '{node}: a possible writer is writable on a newer timeline than ours',
   },
   {
     id: 'T2',
     when: 'a possible writer streams from the primary on its timeline',
-    does: 'record it as harmless',
+    test: (f) => f.writer && f.streaming,
+    does: 'harmless',
+    reason: '{node}: a possible writer streams from the primary on its timeline',
   },
-  { id: 'T3', when: 'the instance of a possible writer is stopped', does: 'record the fence' },
+  {
+    // Stopped while it answers: the instance is not this node's (H02). Asking for its stop again would prove nothing.
+    id: 'T13',
+    when: 'a possible writer is out of recovery although its instance is stopped',
+    test: (f) => needsFence(f) && isStopped(f) && f.out,
+    does: 'left',
+    reason: 'it is out of recovery although its recorded instance is stopped: stop it by hand, then adopt',
+  },
+  {
+    id: 'T3',
+    when: 'the instance of a possible writer is stopped',
+    test: (f) => needsFence(f) && isStopped(f),
+    does: 'fenced',
+    reason: '{node}: the instance of a possible writer is stopped',
+  },
+  {
+    id: 'T14',
+    when: 'the instance of a possible writer is on its way down',
+    test: (f) => needsFence(f) && !f.frozenForTerm && ['stopping', 'shutting-down'].includes(f.instance),
+    does: 'left',
+    reason: 'its power fence is under way',
+  },
   {
     id: 'T4',
     when: 'a possible writer is neither fenced nor following, and its instance is not stopping',
-    does: 'request the power fence',
+    test: (f) => needsFence(f) && !f.frozenForTerm && f.recorded,
+    does: 'fence',
+    reason: '{node}: a possible writer is neither fenced nor following, and its instance is not stopping',
+  },
+  {
+    id: 'T7',
+    when: 'a rejoining node streams on the current timeline',
+    test: (f) => isRejoining(f) && f.streaming,
+    does: 'joined',
+    reason: '{node}: a rejoining node streams on the current timeline',
+  },
+  {
+    id: 'T22',
+    when: 'a standby that does not stream has log that the primary does not have, by two looks',
+    test: (f) => isStandby(f) && !f.streaming && f.errant,
+    does: 'diverged',
+    reason: '{node}: a standby that does not stream has log that {primary} does not have',
+  },
+  {
+    id: 'T8',
+    when: 'a standby is frozen, or does not stream from the primary',
+    test: (f) =>
+      (f.role === 'quarantined' && f.frozenForTerm) ||
+      (isStandby(f) && !f.streaming && !(f.connects && !f.frozen)),
+    does: 'follow',
+    reason: '{node}: a standby is frozen, or does not stream from the primary',
+  },
+  {
+    id: 'T15',
+    when: 'a fenced or diverged node, and the policy or the missing host access leaves its rejoin to a person',
+    test: (f) => isRejoining(f) && !f.rejoins,
+    does: 'left',
+    reason: '{role}: rebuild it by hand (policy rejoin: {policy})',
   },
   {
     id: 'T5',
     when: 'a fenced or diverged node may rejoin and its instance is stopped',
-    does: 'start the instance; its server must not start by itself',
+    test: (f) => isRejoining(f) && isStopped(f),
+    does: 'start',
+    reason: '{node}: a fenced or diverged node may rejoin and its instance is stopped',
   },
   {
     id: 'T6',
     when: 'the instance of a rejoining node runs and its server does not stream',
-    does: 'rewind or copy anew, then start as a standby',
+    test: (f) => isRejoining(f) && f.recorded && f.instance === 'running',
+    does: 'rejoin',
+    reason: '{node}: the instance of a rejoining node runs and its server does not stream',
   },
-  { id: 'T7', when: 'a rejoining node streams on the current timeline', does: 'record it as a standby' },
   {
-    id: 'T8',
-    when: 'a standby is frozen, or does not stream from the primary',
-    does: 'point it at the primary',
+    id: 'T16',
+    when: 'the instance of a rejoining node is on its way, or not known',
+    test: isRejoining,
+    does: 'left',
+    reason: '{role}: its instance is {instance}',
+  },
+  {
+    id: 'T17',
+    when: 'a standby does not answer as one',
+    test: (f) => !isStandby(f),
+    does: 'left',
+    reason: 'a standby that is {sees}',
+  },
+  {
+    id: 'T18',
+    when: 'a standby is pointed at the primary and does not stream yet',
+    test: (f) => !f.streaming,
+    does: 'left',
+    reason: 'a standby that is connecting',
   },
   {
     id: 'T9',
     when: 'a standby streams under a name outside the list',
-    does: 'give it its own name, so that it can be listed',
+    test: (f) => !f.named && f.unlisted,
+    does: 'rename',
+    reason: '{node}: a standby streams under a name outside the list',
   },
-  { id: 'T10', when: 'two looks agree on a synchronous set that differs from the record', does: 'record it' },
-  { id: 'T11', when: 'the managed list lacks a standby that streams', does: 'list it' },
   {
-    id: 'T12',
-    when: 'a healthy node runs on an instance that is not recorded',
-    does: 'record the instance id',
+    id: 'T19',
+    when: 'a standby streams',
+    test: () => true,
+    does: 'nothing',
+    reason: '{node} streams from {primary}',
   },
-] as const
+]
 
-const reasonOf = (id: (typeof settleRows)[number]['id']) =>
-  settleRows.find((row) => row.id === id)?.when ?? id
+export const settleNodeBy = (facts: SettleNodeFacts) => firstMatch(nodeRows, facts)
+
+/** S2: until the power fence has evidence, no counted standby may feed the old primary. */
+const alarmRow: Row<SettleNodeFacts, 'alarm'> = {
+  id: 'T0',
+  when: 'a standby feeds on a possible writer that only a quorum holds',
+  test: (f) => f.writer && !f.fenced && f.out && f.feeds.length > 0,
+  does: 'alarm',
+  reason:
+    'TWO WRITERS POSSIBLE: {feeds} streams from {node}, which is out of recovery on timeline {timeline}; stop it by hand if its power fence does not end at once',
+}
+
+export const isAlarm = (facts: SettleNodeFacts) => alarmRow.test(facts)
+
+/** Of the primary's synchronous list. `wanted`: the list that a managed one should be; null: it is. */
+export type SetFacts = {
+  readonly seen: SynchronousSet
+  readonly seenBefore: SynchronousSet
+  readonly recorded: SynchronousSet
+  readonly managed: boolean
+  readonly wanted: SynchronousSet | null
+}
+
+const setRows: readonly Row<SetFacts, 'recordSet' | 'list' | 'nothing'>[] = [
+  {
+    id: 'T20',
+    when: 'two looks do not agree on the synchronous set',
+    test: (f) => !sameSet(f.seen, f.seenBefore),
+    does: 'nothing',
+    reason: 'two looks do not agree on the synchronous set',
+  },
+  {
+    id: 'T10',
+    when: 'two looks agree on a synchronous set that differs from the record',
+    test: (f) => !sameSet(f.seen, f.recorded),
+    does: 'recordSet',
+    reason: 'two looks agree on a synchronous set that differs from the record',
+  },
+  {
+    id: 'T11',
+    when: 'the managed list lacks a standby that streams',
+    test: (f) => f.managed && f.wanted !== null,
+    does: 'list',
+    reason: 'the managed list lacks a standby that streams',
+  },
+  {
+    id: 'T21',
+    when: 'the synchronous set is the recorded one, and nothing is missing in it',
+    test: () => true,
+    does: 'nothing',
+    reason: 'the synchronous set is the recorded one, and nothing is missing in it',
+  },
+]
+
+export const setBy = (facts: SetFacts) => firstMatch(setRows, facts)
+
+export type InstanceFacts = {
+  readonly node: NodeId
+  readonly sees: NodeClass
+  readonly recorded: string | null
+  readonly configured: string
+  readonly instance: string | null
+  /** An instance at another address is not the one that this node's probes reach (H02). */
+  readonly isThere: boolean
+}
+
+/** Of each node, beside its own row: what a fence will be aimed at (S2). */
+const instanceRow: Row<InstanceFacts, 'identify'> = {
+  id: 'T12',
+  when: 'a healthy node runs on an instance that is not recorded',
+  test: (f) =>
+    (f.sees === 'writable' || f.sees === 'recovery') &&
+    f.recorded !== f.configured &&
+    f.instance === 'running' &&
+    f.isThere,
+  does: 'identify',
+  reason: '{node}: a healthy node runs on an instance that is not recorded',
+}
+
+export const isUnrecorded = (facts: InstanceFacts) => instanceRow.test(facts)
+
+/** The table as it decides, for the docs: first the rows of each node, then those of the list and of the instances. */
+export const settleRows = [
+  ...listRows([alarmRow]),
+  ...listRows(nodeRows),
+  ...listRows(setRows),
+  ...listRows([instanceRow]),
+]
 
 /** Work of this pass, in the order in which it is to be done, and what is left that this pass can not do. */
 export function settleWork(facts: SettleFacts): { tasks: SettleTask[]; left: string[] } {
   const tasks: SettleTask[] = []
   const left: string[] = []
   for (const [id, status] of Object.entries(facts.state.nodes)) {
-    if (id === facts.state.primary) continue
-    tasks.push(...alarms(facts, id, status))
-    const task = nodeTask(facts, id, status)
-    if (task?.do === 'left') left.push(`${id}: ${task.reason}`)
-    else if (task) tasks.push(task)
+    if (id === facts.state.primary || isGone(facts.cluster, id, status)) continue
+    const node = nodeFacts(facts, id, status)
+    if (isAlarm(node))
+      tasks.push({ row: alarmRow.id, reason: fill(alarmRow.reason, node), facts: node, do: 'alarm' })
+    const row = settleNodeBy(node)
+    const reason = fill(row.reason, node)
+    if (row.does === 'left') left.push(`${id}: ${reason}`)
+    const task = nodeTask(facts, { row: row.id, does: row.does, reason, facts: node })
+    if (task) tasks.push(task)
   }
   tasks.sort((a, b) => rank(a.row) - rank(b.row))
   const list = setTask(facts)
@@ -132,72 +362,84 @@ export function settleWork(facts: SettleFacts): { tasks: SettleTask[]; left: str
   return { tasks, left }
 }
 
-/** A healthy node whose instance runs, and is not the one that the state knows: what a fence will be aimed at (S2). */
-function identifyTasks(facts: SettleFacts): SettleTask[] {
-  const tasks: SettleTask[] = []
-  for (const node of facts.cluster.nodes) {
-    const seen = facts.seen[node.id]?.class
-    const healthy = seen === 'writable' || seen === 'recovery'
-    if (!healthy || facts.state.nodes[node.id]?.instanceId === node.instanceId) continue
-    const instance = facts.instances[node.instanceId]
-    // An instance at another address is not the one that this node's probes reach (H02).
-    const isThere = instance?.address === null || instance?.address === node.address
-    if (instance?.state !== 'running' || !isThere) continue
-    tasks.push({
-      do: 'identify',
+/** A healthy node whose instance runs, and is not the one that the state knows. */
+function identifyTasks({ cluster, state, seen, instances }: SettleFacts): SettleTask[] {
+  return cluster.nodes.flatMap((node): SettleTask[] => {
+    const instance = instances[node.instanceId]
+    const facts: InstanceFacts = {
       node: node.id,
-      instanceId: node.instanceId,
-      row: 'T12',
-      reason: `${node.id}: ${reasonOf('T12')}`,
-    })
-  }
-  return tasks
+      sees: seen[node.id]?.class ?? 'unknown',
+      recorded: state.nodes[node.id]?.instanceId ?? null,
+      configured: node.instanceId,
+      instance: instance?.state ?? null,
+      isThere: instance !== undefined && (instance.address === null || instance.address === node.address),
+    }
+    if (!isUnrecorded(facts)) return []
+    const { id: row, reason } = instanceRow
+    const told = { row, reason: fill(reason, facts), facts }
+    return [{ do: 'identify', node: node.id, instanceId: node.instanceId, ...told }]
+  })
 }
 
 const rank = (row: string) => Number(row.slice(1))
 
-type NodeAnswer = SettleTask | { readonly do: 'left'; readonly reason: string } | undefined
-
-function nodeTask(facts: SettleFacts, id: NodeId, status: NodeStatus): NodeAnswer {
-  const seen = facts.seen[id] ?? { class: 'unknown' as const, row: null }
-  const streaming = streams(facts, seen.row)
-  const task = <T extends object>(row: (typeof settleRows)[number]['id'], rest: T) => ({
-    row,
-    reason: `${id}: ${reasonOf(row)}`,
-    ...rest,
-  })
-  if (status.possibleWriter !== null) {
-    if (seen.row && !seen.row.inRecovery && seen.row.timeline > facts.state.timeline)
-      return task('T1', { do: 'halt' as const })
-    if (streaming) return task('T2', { do: 'harmless' as const, node: id })
-    const fence = fenceTask(facts, status, seen.row)
-    if (fence === 'wait') return { do: 'left', reason: 'its power fence is under way' }
-    if (fence === 'wrong') {
-      return {
-        do: 'left',
-        reason:
-          'it is out of recovery although its recorded instance is stopped: stop it by hand, then adopt',
-      }
-    }
-    if (fence === 'T3') return task('T3', { do: 'fenced' as const, node: id })
-    if (fence === 'T4') return task('T4', { do: 'fence' as const, node: id })
+function nodeFacts(facts: SettleFacts, id: NodeId, status: NodeStatus): SettleNodeFacts {
+  const { cluster, state, instances } = facts
+  const seen = facts.seen[id]
+  const row = seen?.row ?? null
+  const feeds = (row?.downstream ?? []).filter((each) => each.state === 'streaming')
+  const names = facts.seen[state.primary]?.row?.downstream.map((each) => each.applicationName) ?? []
+  return {
+    node: id,
+    primary: state.primary,
+    term: state.term,
+    role: status.role,
+    writer: status.possibleWriter !== null,
+    fenced: status.fenced,
+    rejoin: status.rejoin,
+    followed: hasFollowed(status),
+    sees: seen?.class ?? 'unknown',
+    answers: row !== null,
+    out: row !== null && !row.inRecovery,
+    timeline: row?.timeline ?? null,
+    ownTimeline: state.timeline,
+    streaming: streams(facts, row),
+    frozen: row !== null && row.frozenBy !== null,
+    frozenForTerm: row?.inRecovery === true && row.frozenBy?.term === state.term,
+    connects: row !== null && row.upstream !== null && isAddressOf(cluster, state.primary, row.upstream),
+    errant: row !== null && hasErrantLog(facts, id, row),
+    feeds: feeds.map((each) => each.applicationName),
+    recorded: status.instanceId !== null,
+    instance: (status.instanceId === null ? undefined : instances[status.instanceId]?.state) ?? 'not known',
+    rejoins: cluster.policy.rejoin !== 'never' && cluster.host !== null,
+    policy: cluster.policy.rejoin,
+    named: names.includes(id),
+    unlisted: names.includes(followName(id, false)),
   }
-  if (status.role === 'quarantined' || status.role === 'diverged' || status.role === 'rebuilding') {
-    return rejoinTask(facts, id, status, streaming, task)
-  }
-  return followTask(facts, id, streaming, seen, task)
 }
 
-/** S2: until the power fence has evidence, no counted standby may feed the old primary. */
-function alarms(facts: SettleFacts, id: NodeId, status: NodeStatus): SettleTask[] {
-  const row = facts.seen[id]?.row
-  if (status.possibleWriter === null || status.fenced || !row || row.inRecovery) return []
-  const feeds = row.downstream
-    .filter((each) => each.state === 'streaming')
-    .map((each) => each.applicationName)
-  if (feeds.length === 0) return []
-  const reason = `TWO WRITERS POSSIBLE: ${feeds.join(', ')} ${feeds.length > 1 ? 'stream' : 'streams'} from ${id}, which is out of recovery on timeline ${row.timeline}; stop it by hand if its power fence does not end at once`
-  return [{ row: 'T0', reason, do: 'alarm' }]
+function nodeTask(
+  { state }: SettleFacts,
+  found: { row: string; does: SettleDoes; reason: string; facts: SettleNodeFacts },
+): SettleTask | undefined {
+  const { row, does, reason, facts } = found
+  const { node } = facts
+  const told = { row, reason, facts }
+  switch (does) {
+    case 'left':
+    case 'nothing':
+      return undefined
+    case 'halt':
+      return { ...told, do: does }
+    case 'follow': {
+      const mayBeListed = !isRejoining(facts) && state.synchronous.listed.includes(node)
+      return { ...told, do: 'follow', node, applicationName: followName(node, mayBeListed) }
+    }
+    case 'rename':
+      return { ...told, do: 'follow', node, applicationName: followName(node, true) }
+    default:
+      return { ...told, do: does, node }
+  }
 }
 
 function streams({ cluster, state }: SettleFacts, row: ProbeRow | null): boolean {
@@ -230,23 +472,6 @@ function isAddressOf(
   return node !== undefined && node.address === host && node.port === port
 }
 
-function fenceTask(
-  facts: SettleFacts,
-  status: NodeStatus,
-  row: ProbeRow | null,
-): 'T3' | 'T4' | 'wait' | 'wrong' | undefined {
-  // S11: a quarantined node that shows up writable is fenced again, however far its fence or its rejoin had come.
-  const isOut = row !== null && !row.inRecovery
-  if (!isOut && (status.fenced || status.rejoin !== 'none' || hasFollowed(status))) return undefined
-  const state = status.instanceId === null ? undefined : facts.instances[status.instanceId]?.state
-  // Stopped while it answers: the instance is not this node's (H02). Asking for its stop again would prove nothing.
-  if (state === 'stopped') return isOut ? 'wrong' : 'T3'
-  // A switchover's old primary is in recovery and frozen for this term: evidence of its own, no power fence needed.
-  if (row?.inRecovery === true && row.frozenBy?.term === facts.state.term) return undefined
-  if (state === 'stopping' || state === 'shutting-down') return 'wait'
-  return status.instanceId === null ? undefined : 'T4'
-}
-
 /**
  * S2: seen following a primary of a newer term than the one in which it could write. promote records that: it found
  * the node in recovery and frozen for its term, and saw the new upstream in force. Without this a former primary that
@@ -256,56 +481,33 @@ function hasFollowed({ role, term, possibleWriter }: NodeStatus): boolean {
   return role === 'standby' && possibleWriter !== null && term > possibleWriter.term
 }
 
-type TaskMaker = <T extends object>(
-  row: (typeof settleRows)[number]['id'],
-  rest: T,
-) => { row: string; reason: string } & T
-
-function rejoinTask(
-  facts: SettleFacts,
-  id: NodeId,
-  status: NodeStatus,
-  streaming: boolean,
-  task: TaskMaker,
-): NodeAnswer {
-  if (streaming) return task('T7', { do: 'joined' as const, node: id })
-  const row = facts.seen[id]?.row ?? null
-  if (status.role === 'quarantined' && row?.inRecovery && row.frozenBy?.term === facts.state.term) {
-    return task('T8', { do: 'follow' as const, node: id, applicationName: followName(id, false) })
-  }
-  if (facts.cluster.policy.rejoin === 'never' || facts.cluster.host === null) {
-    return {
-      do: 'left',
-      reason: `${status.role}: rebuild it by hand (policy rejoin: ${facts.cluster.policy.rejoin})`,
-    }
-  }
-  const instance = status.instanceId === null ? undefined : facts.instances[status.instanceId]?.state
-  if (instance === 'stopped') return task('T5', { do: 'start' as const, node: id })
-  if (instance === 'running') return task('T6', { do: 'rejoin' as const, node: id })
-  return { do: 'left', reason: `${status.role}: its instance is ${instance ?? 'not known'}` }
+/**
+ * Log that the primary does not have: nothing comes from it (F63), and a commit that this standby acknowledged would be
+ * one that it does not have (H03b). The primary's position is read after the standby's, so that log which was on its way
+ * between two probes looks like no such thing.
+ */
+function hasErrantLog({ state, seen, standbysBefore }: SettleFacts, id: NodeId, row: ProbeRow): boolean {
+  const before = standbysBefore?.[id] ?? null
+  const primary = seen[state.primary]?.row ?? null
+  if (before === null || primary === null || primary.inRecovery || !before.inRecovery) return false
+  return [before, row].every((each) => isAheadOf(state, each, primary))
 }
 
-function followTask(
-  facts: SettleFacts,
-  id: NodeId,
-  streaming: boolean,
-  seen: { class: NodeClass; row: ProbeRow | null },
-  task: TaskMaker,
-): NodeAnswer {
-  if (seen.class !== 'recovery' || seen.row === null)
-    return { do: 'left', reason: `a standby that is ${seen.class}` }
-  const mayBeListed = facts.state.synchronous.listed.includes(id)
-  if (!streaming) {
-    const follows =
-      seen.row.upstream !== null && isAddressOf(facts.cluster, facts.state.primary, seen.row.upstream)
-    if (follows && seen.row.frozenBy === null) return { do: 'left', reason: 'a standby that is connecting' }
-    return task('T8', { do: 'follow' as const, node: id, applicationName: followName(id, mayBeListed) })
-  }
-  const names = facts.seen[facts.state.primary]?.row?.downstream.map((each) => each.applicationName) ?? []
-  if (!names.includes(id) && names.includes(followName(id, false))) {
-    return task('T9', { do: 'follow' as const, node: id, applicationName: followName(id, true) })
-  }
-  return undefined
+/** On the primary's timeline further than it, on a newer one, or on that before the last promotion and beyond the fork. */
+export function isAheadOf(
+  { plan, timeline }: Pick<ClusterState, 'plan' | 'timeline'>,
+  standby: ProbeRow,
+  primary: ProbeRow,
+): boolean {
+  if (standby.timeline === primary.timeline) return standby.positionBytes > primary.positionBytes
+  if (standby.timeline > primary.timeline) return true
+  const forkBytes = plan?.promotedTimeline === timeline ? plan.targetPositionBytes : null
+  return forkBytes !== null && standby.timeline === plan?.fromTimeline && standby.positionBytes > forkBytes
+}
+
+/** No node of the configuration any more: nothing is left to do with it (F74), unless it may still be a writer (S1). */
+export function isGone(cluster: ClusterConfig, id: NodeId, { possibleWriter }: NodeStatus): boolean {
+  return possibleWriter === null && !cluster.nodes.some((node) => node.id === id)
 }
 
 /** T10 and T11: the record first follows what two looks agree on, then the list follows who streams. */
@@ -313,22 +515,22 @@ function setTask(facts: SettleFacts): SettleTask | undefined {
   const { cluster, state } = facts
   const row = facts.seen[state.primary]?.row ?? null
   if (row === null || facts.primaryBefore === null || row.inRecovery) return undefined
-  const set = readSynchronousSet(cluster, state.primary, row)
-  const before = readSynchronousSet(cluster, state.primary, facts.primaryBefore)
-  if (!sameSet(set, before)) return undefined
-  if (!sameSet(set, state.synchronous)) return { do: 'recordSet', set, row: 'T10', reason: reasonOf('T10') }
-  if (cluster.policy.synchronous !== 'managed') return undefined
-  const wanted = wantedList(facts, set, row)
-  if (wanted === undefined) return undefined
-  const next: SynchronousSet = { ...set, ...wanted, status: 'provable', method: 'ANY', reasons: [] }
-  return {
-    do: 'list',
-    names: next.names,
-    set: next,
-    order: listOrder(set, next),
-    row: 'T11',
-    reason: reasonOf('T11'),
+  const seen = readSynchronousSet(cluster, state.primary, row)
+  const wanted = wantedList(facts, seen, row)
+  const known: SetFacts = {
+    seen,
+    seenBefore: readSynchronousSet(cluster, state.primary, facts.primaryBefore),
+    recorded: state.synchronous,
+    managed: cluster.policy.synchronous === 'managed',
+    wanted:
+      wanted === undefined ? null : { ...seen, ...wanted, status: 'provable', method: 'ANY', reasons: [] },
   }
+  const { id, does, reason } = setBy(known)
+  const told = { row: id, reason, facts: known }
+  if (does === 'recordSet') return { do: 'recordSet', set: seen, ...told }
+  if (does === 'nothing' || known.wanted === null) return undefined
+  const next = known.wanted
+  return { do: 'list', names: next.names, set: next, order: listOrder(seen, next), ...told }
 }
 
 function wantedList(
@@ -349,8 +551,15 @@ function wantedList(
     .filter((id) => joins.includes(id) || (set.listed.includes(id) && state.nodes[id]?.role === 'standby'))
   // Fewer than k that stream would stop the commits: the list is only made longer by those who are there.
   const k = Math.min(cluster.policy.synchronousCount, Math.max(listed.length, 1))
-  if (listed.length === 0 || (sameMembers(listed, set.listed) && k === set.k && set.method === 'ANY'))
-    return undefined
+  const inForce = parseSynchronousNames(set.names)
+  // A name that is no node any more is none of `set.listed`, and keeps the list from being provable (F74).
+  const isRight =
+    inForce.kind === 'list' &&
+    inForce.names.length === listed.length &&
+    sameMembers(listed, set.listed) &&
+    k === set.k &&
+    set.method === 'ANY'
+  if (listed.length === 0 || isRight) return undefined
   return { names: formatSynchronousNames(k, listed), k, listed }
 }
 

@@ -176,6 +176,8 @@ export interface NodeConfig {
   readonly id: NodeId
   /** IP address or a name that nobody moves; never the endpoint. */
   readonly address: string
+  /** aurora-global: the reader endpoint of the cluster; that of a secondary cluster is its only one that answers. */
+  readonly readerAddress: string | null
   readonly port: number
   /** What the endpoint's CNAME points to when this node is primary; resolves to `address`. */
   readonly dnsName: string
@@ -210,6 +212,8 @@ export interface ManagedConfig {
   readonly backupGraceMs: number
   /** aurora-global: the id of the global cluster. */
   readonly globalClusterId: string | null
+  /** aurora: identifier of the cluster, for permissions and event rules; null: any cluster of its Regions. */
+  readonly clusterId: string | null
   /** aurora-global: clients use the global writer endpoint, which Aurora moves; no name of ours is moved. */
   readonly globalEndpoint: boolean
 }
@@ -231,6 +235,8 @@ export interface Policy {
   readonly synchronousCount: number
   /** A primary that answers a minority of observers (S6). */
   readonly isolated: 'page' | 'failover'
+  /** Whether a node in another Region than the primary's may be a target. */
+  readonly crossRegion: 'allowed' | 'forbidden'
   readonly rejoin: 'automatic' | 'never'
   /** rds: whether lost replicas are made anew, which creates and deletes instances. */
   readonly rebuild: 'automatic' | 'approve' | 'never'
@@ -268,7 +274,8 @@ export interface ClusterConfig {
 export interface EndpointConfig {
   /** The DNS name that clients write to, without a final dot. */
   readonly name: string
-  readonly zoneId: string
+  /** null exactly with `managed.globalEndpoint`: there is no record of ours. */
+  readonly zoneId: string | null
   readonly ttlSeconds: number
   /** DNS server `address:port` that answers for the zone; null: the resolver of the VPC. */
   readonly resolver: string | null
@@ -407,9 +414,18 @@ export interface NetworkFence {
   readonly startedAtBefore: string | null
   readonly restartBefore: string | null
   readonly reboot: 'none' | 'requested' | 'seen'
+  /**
+   * Wait states of the step when the present part of the drain began: the one before the group is closed, and again the
+   * one behind it; null: neither has begun. Recorded before any session is ended.
+   */
+  readonly drainSince: number | null
+  /** The primary's end of log when its sessions were ended before its group was closed: what a candidate should have first. */
+  readonly firstEndBytes: number | null
   /** The primary's end of log, read when its sessions had ended behind the closed group; null: it did not answer. */
   readonly drainToBytes: number | null
   readonly drained: boolean
+  /** How much of the log up to there the furthest candidate lacked when the drain was over; null: it is not, or nothing. */
+  readonly missingBytes: number | null
 }
 
 export interface Plan {

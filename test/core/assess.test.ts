@@ -27,7 +27,8 @@ import {
 
 describe('a healthy cluster', () => {
   test('nothing to do, no issue, all available', () => {
-    const { decision, availability, issues } = assess(assessInput())
+    const nodes = nodesWith('a', 'primary', { instanceId: 'i-a' })
+    const { decision, availability, issues } = assess(assessInput(undefined, { state: { nodes } }))
     expect(decision).toEqual({
       action: 'wait',
       row: 'A20',
@@ -170,10 +171,13 @@ describe('death', () => {
     expect(decided(assessInput(all(seen, { ticks: 9 }), changes))).toBe('A24 page')
   })
 
-  test('S6 isolated: page, or a failover by policy', () => {
+  test('S6 H10 isolated: confirm looks whether the minority is true; what it found stays a page for a minute', () => {
     const seen = [report('az1', healthy), ...all({ ...healthy, a: 'silent' }, { ticks: 9 }).slice(1)]
-    expect(decided(assessInput(seen))).toBe('A22 page')
+    expect(decided(assessInput(seen))).toBe('A32 start failover')
     expect(keys(assessInput(seen))).toContain('isolated')
+    const lastEvent = event({ row: 'C11', message: 'isolated' })
+    expect(decided(assessInput(seen, { state: { lastEvent } }))).toBe('A22 page')
+    expect(decided(assessInput(seen, { state: { lastEvent }, tick }))).toBe('A32 start failover')
     const failover = { cluster: cluster({ policy: { isolated: 'failover' } }) }
     expect(decided(assessInput(seen, failover))).toBe('A32 start failover')
   })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { assess } from '../../functions/core/assess.ts'
 import { conditions } from '../../functions/core/issues.ts'
 import type { Report } from '../../functions/core/types.ts'
-import { afterFailover, all, decided, followerOfB, keys, newPrimary, tick } from './assessCases.ts'
+import { afterFailover, all, decided, followerOfB, keys, newPrimary, nodesWith, tick } from './assessCases.ts'
 import {
   assessInput,
   clockMs,
@@ -142,10 +142,12 @@ describe('issues', () => {
 
   test('slow settings, a lost node, no redundancy, cancelled waits', () => {
     const slow = primaryRow({ settings: { wal_retrieve_retry_interval: '5s' } })
-    expect(keys(assessInput(all({ ...healthy, a: slow })))).toEqual(['slow-promotion-setting:a'])
-    expect(keys(assessInput(all({ ...healthy, c: 'refused' })))).toEqual(['node-down:c'])
-    expect(keys(assessInput(all({ ...healthy, b: 'lone', c: 'lone' })))).toEqual(['not-redundant'])
+    const state = { nodes: nodesWith('a', 'primary', { instanceId: 'i-a' }) }
+    const open = (nodes: Nodes) => keys(assessInput(all(nodes), { state }))
+    expect(open({ ...healthy, a: slow })).toEqual(['slow-promotion-setting:a'])
+    expect(open({ ...healthy, c: 'refused' })).toEqual(['node-down:c'])
+    expect(open({ ...healthy, b: 'lone', c: 'lone' })).toEqual(['not-redundant'])
     const policy = { fence: 'quorum', cancelledWaits: 'accepted' } as const
-    expect(keys(assessInput(undefined, { cluster: cluster({ policy }) }))).toEqual(['cancelled-waits'])
+    expect(keys(assessInput(undefined, { state, cluster: cluster({ policy }) }))).toEqual(['cancelled-waits'])
   })
 })

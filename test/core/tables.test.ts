@@ -8,6 +8,7 @@ import { managedPromoteRows } from '../../functions/core/managedPromote.ts'
 import { managedRankRows } from '../../functions/core/managedRank.ts'
 import { managedSettleRows } from '../../functions/core/managedSettleRows.ts'
 import { rank, rankRows } from '../../functions/core/rank.ts'
+import { resumeRows } from '../../functions/core/resume.ts'
 import { fill, firstMatch, type ListedRow } from '../../functions/core/table.ts'
 import { assessInput, judgeInput, rankInput } from './build.ts'
 import { expectGolden } from './golden.ts'
@@ -20,6 +21,7 @@ const tables = [
     Object.keys(assess(assessInput()).facts),
   ],
   ['confirm: is the primary dead', judgeRows, Object.keys(judge(judgeInput()).facts)],
+  ['resume: what is done with what is recorded', resumeRows, null],
   ['promote: which node, and what that loses', rankRows, null],
   ['rds, confirm: what RDS says of the primary', managedConfirmRows, null],
   ['rds, fence: what is next for one node', managedFenceRows, null],
