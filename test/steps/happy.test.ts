@@ -29,7 +29,7 @@ describe('failover', () => {
     await expectSteady(world, machine)
   })
 
-  test('F18 a living primary is failed over by hand, behind its power fence', async () => {
+  test('S14 a living primary is failed over by hand, behind its power fence', async () => {
     const { world, machine } = await adopted()
     await order(world, machine, { command: 'failover', reason: 'the host is replaced', by: 'anna', to: 'c' })
     expect(world.state).toMatchObject({ primary: 'c', phase: 'settling' })

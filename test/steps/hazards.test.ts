@@ -325,6 +325,7 @@ test('F59 H03b S9 a standby that was away and is beyond the fork is copied anew,
   world.cut.add('b>a')
   await kill(world, machine, 'a')
   expect(world.state.primary).toBe('b')
+  world.cut.clear()
   world.databases.of('c').start('standby')
   await world.time.run(machine.minutes(15))
   expect(world.table.written.some(({ state }) => state.nodes.c?.role === 'diverged')).toBe(true)

@@ -50,7 +50,7 @@ describe('rejoin', () => {
     expect(world.state).toMatchObject({ phase: 'settling', primary: 'b', nodes: { a: { fenced: true } } })
   })
 
-  test('F74 a standby that is away is no obstacle, and is pointed at the primary when it is back', async () => {
+  test('S9 a standby that is away is no obstacle, and is pointed at the primary when it is back', async () => {
     const { world, machine } = await adopted({ policy: { fence: 'power', loss: { mode: 'availability' } } })
     world.databases.of('c').end('untold')
     await world.time.run(machine.watch(3))

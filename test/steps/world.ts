@@ -34,10 +34,17 @@ export interface Call {
 }
 
 /**
- * `lose`: it happens, the answer is lost. `refuse`: it does not happen, and nobody says so. `crash`, `crashAfter`: the
- * invocation dies before or after the effect. A number: the request stalls for so many milliseconds, then happens.
+ * `lose`: it happens, the answer is lost. `refuse`: it does not happen, and nobody says so. `again`: it happens, the
+ * answer is lost, and the SDK repeats the request. `crash`, `crashAfter`: the invocation dies before or after the
+ * effect. A number: the request stalls for so many milliseconds, then happens.
  */
-export type Fault = 'lose' | 'refuse' | 'crash' | 'crashAfter' | number | undefined
+export type Fault = 'lose' | 'refuse' | 'again' | 'crash' | 'crashAfter' | number | undefined
+
+/** What is asked of other functions; `probeTimeoutMs` and everything behind it are the world's own. */
+export interface Asked {
+  look(by: Invocation, request: LookRequest): Promise<readonly Look[]>
+  operate(by: Invocation, request: OperateRequest): Promise<SqlResult>
+}
 
 export type Trace =
   | { readonly kind: 'sql'; node: NodeId; action: SqlAction; term: number; claimId: string }
@@ -60,19 +67,26 @@ export type Act = Trace & {
 export const cluster = 'orders'
 /** As the SDK's own errors of the way to a service. */
 const unreachable = (message: string) => Object.assign(new Error(message), { code: 'ETIMEDOUT' })
-const unanswered = new Promise<never>(() => undefined)
+/** A new one each time: whoever waits for it is forgotten with it. */
+const unanswered = () => new Promise<never>(() => undefined)
 
 export interface WorldOptions {
   readonly policy?: Record<string, unknown>
   readonly nodes?: Readonly<Record<NodeId, Record<string, unknown>>>
   readonly host?: boolean
   readonly deployment?: string
+  /** How many nodes: a, b, c, … in zones of their own. */
+  readonly count?: number
+  readonly observers?: readonly { readonly id: string; readonly canary?: string }[]
+  readonly observe?: Record<string, unknown>
+  readonly endpoint?: Record<string, unknown>
   /** Instead of the three nodes of PostgreSQL that the options above describe. */
   readonly fleet?: FleetDocument
   readonly databases?: (...args: ConstructorParameters<typeof Databases>) => Databases
 }
 
-export function fleetOf({ policy, nodes, host, deployment }: WorldOptions): FleetDocument {
+export function fleetOf(options: WorldOptions): FleetDocument {
+  const { policy, nodes, host, deployment, count = 3, observers, observe, endpoint } = options
   const node = (id: string, zone: number) => ({
     id,
     address: `10.0.${zone}.11`,
@@ -83,11 +97,12 @@ export function fleetOf({ policy, nodes, host, deployment }: WorldOptions): Flee
   return parseConfig({
     deployment: deployment ?? 'understudy',
     region: 'eu-central-1',
-    observers: ['x', 'y', 'z'].map((id) => ({ id })),
+    observers: observers ?? ['x', 'y', 'z'].map((id) => ({ id })),
     clusters: {
       [cluster]: {
-        endpoint: { name: 'orders.example.org', zoneId: 'Z0123456789' },
-        nodes: [node('a', 1), node('b', 2), node('c', 3)],
+        endpoint: { name: 'orders.example.org', zoneId: 'Z0123456789', ...endpoint },
+        nodes: [...'abcdefg'.slice(0, count)].map((id, index) => node(id, index + 1)),
+        ...(observe === undefined ? {} : { observe }),
         policy: { cancelledWaits: 'accepted', restartGraceMs: 5_000, ...policy },
         host:
           host === false
@@ -114,22 +129,34 @@ export class World {
   readonly acts: Act[] = []
   readonly told: string[] = []
   /** Pairs `from>to` that do not reach; `from` is an observer, `operator`, `clients` or a node. */
-  readonly cut = new Set<string>()
+  readonly cut: Set<string>
   readonly observersDown = new Set<string>()
   readonly canaries = new Map<string, boolean>()
   fault: (call: Call) => Fault = () => undefined
   tripMs: () => number = () => 1
   promotionMs = 5
   startExecution: Ports['workflow']['start'] = async () => 'started'
+  /** How the functions look and operate are run; by themselves as whole calls. */
+  asked: Asked = {
+    look: (_by, request) => this.look(request),
+    operate: (_by, request) => this.operate(request),
+  }
+  /** How far a host's own clock is from the true time. */
+  wallSkewMs: (by: Invocation) => number = () => 0
+  onAct: (act: Act) => void = () => undefined
   private readonly counts = new Map<string, number>()
   private ids = 0
+  /** Two deployments never make the same one. */
+  private readonly ownIds: string
 
   constructor(
     options: WorldOptions = {},
-    shared?: Pick<World, 'time' | 'databases' | 'instances' | 'names'>,
+    shared?: Pick<World, 'time' | 'databases' | 'instances' | 'names'> & { readonly cut?: Set<string> },
   ) {
+    this.cut = shared?.cut ?? new Set()
     this.fleet = options.fleet ?? fleetOf(options)
     this.config = this.fleet.clusters[0] as ClusterConfig
+    this.ownIds = shared ? `${this.fleet.deployment}-` : ''
     if (shared) this.time = shared.time
     this.table = new Table(() => this.time.nowMs)
     this.instances = shared?.instances ?? new Instances(this.time)
@@ -147,36 +174,47 @@ export class World {
   }
 
   reaches(from: string, to: NodeId): boolean {
-    return !this.cut.has(`${from}>${to}`) && !this.cut.has(`*>${to}`)
+    return this.cut.size === 0 || (!this.cut.has(`${from}>${to}`) && !this.cut.has(`*>${to}`))
   }
 
   /** Is the machine that answers at the node's address running? */
   hostUp(node: NodeId): boolean {
     const { address } = this.databases.of(node).config
-    return [...this.instances.all.values()].some(
-      (each) => each.address === address && (each.state === 'running' || each.state === 'stopping'),
-    )
+    for (const each of this.instances.all.values())
+      if (each.address === address && (each.state === 'running' || each.state === 'stopping')) return true
+    return false
   }
 
   /** A call of a port: a round trip to somewhere, with the fault that the hook decides on. */
-  async call<T>(by: Invocation, name: string, effect: () => T | Promise<T>, lost: () => T): Promise<T> {
+  async call<T>(
+    by: Invocation,
+    name: string,
+    effect: (attempt: number) => T | Promise<T>,
+    lost: () => T,
+  ): Promise<T> {
     const count = (this.counts.get(name) ?? 0) + 1
     this.counts.set(name, count)
-    if (by.dead) return unanswered
-    await this.time.sleep(this.tripMs())
-    if (by.dead) return unanswered
+    if (by.dead) return unanswered()
+    const tripMs = this.tripMs()
+    if (tripMs > 0) await this.time.sleep(tripMs)
+    if (by.dead) return unanswered()
     const fault = this.fault({ name, by, count })
     if (fault === 'crash') by.kill()
-    if (by.dead) return unanswered
+    if (by.dead) return unanswered()
     if (fault === 'refuse') return lost()
     if (typeof fault === 'number') {
       this.stalled.add(by)
       await this.time.sleep(fault)
     }
-    const value = await effect()
+    let value = await effect(1)
     this.stalled.delete(by)
+    if (fault === 'again') {
+      await this.time.sleep(2 * this.tripMs())
+      if (by.dead) return unanswered()
+      value = await effect(2)
+    }
     if (fault === 'crashAfter') by.kill()
-    if (by.dead) return unanswered
+    if (by.dead) return unanswered()
     return fault === 'lose' ? lost() : value
   }
   private readonly stalled = new Set<Invocation>()
@@ -186,11 +224,14 @@ export class World {
     const { seen } = by
     const mine =
       trace.kind === 'sql' ? seen?.id === trace.claimId : seen?.id != null && by.claims.has(seen.id)
-    this.acts.push({ ...trace, by, seen, mine, stalled: this.stalled.has(by), atMs: this.time.nowMs, stored })
+    const act = { ...trace, by, seen, mine, stalled: this.stalled.has(by), atMs: this.time.nowMs, stored }
+    this.acts.push(act)
+    this.onAct(act)
   }
 
   /** The ports of one invocation. */
   ports(by: Invocation, endsAtMs = Number.POSITIVE_INFINITY): Ports {
+    by.endsAtMs = endsAtMs
     const silent = () => undefined
     const unavailable = (): never => {
       throw unreachable('no answer')
@@ -198,10 +239,10 @@ export class World {
     return {
       clock: {
         monotonicMs: () => this.time.nowMs,
-        wallMs: () => 1_700_000_000_000 + this.time.nowMs,
-        sleep: async (ms) => {
-          await this.time.sleep(ms)
-          if (by.dead) await unanswered
+        wallMs: () => 1_700_000_000_000 + this.time.nowMs + this.wallSkewMs(by),
+        sleep: async (ms, signal) => {
+          await this.sleep(ms, signal)
+          if (by.dead) await unanswered()
         },
       },
       store: this.store(by),
@@ -210,10 +251,10 @@ export class World {
           this.call(
             by,
             'look',
-            () => this.look(request),
+            () => this.asked.look(by, request),
             () => [],
           ),
-        operate: (request) => this.call(by, 'operate', () => this.operate(request), unavailable),
+        operate: (request) => this.call(by, 'operate', () => this.asked.operate(by, request), unavailable),
       },
       rds: this.providedBy(by),
       fence: {
@@ -229,7 +270,12 @@ export class World {
           this.call<Awaited<ReturnType<Ports['endpoint']['swap']>>>(
             by,
             'swap',
-            () => this.names.swap(read, next, endpoint.ttlSeconds),
+            (attempt) => {
+              this.names.actor = { deployment: this.fleet.deployment, by: by.name }
+              const swapped = this.names.swap(read, next, endpoint.ttlSeconds)
+              // Of a repeated request a refusal says nothing about the first.
+              return attempt > 1 && swapped.outcome !== 'done' ? { ...swapped, outcome: 'unknown' } : swapped
+            },
             () => ({ outcome: 'unknown', message: 'no answer' }),
           ),
         inSync: (id) =>
@@ -250,13 +296,33 @@ export class World {
           ),
       },
       notifier: {
-        notify: async (_, event) => void this.told.push(`${event.kind}: ${event.message}`),
-        page: async (_, issue) => void this.told.push(`issue ${issue.key}: ${issue.message}`),
+        notify: (_, { kind, message }) => this.tellPeople(by, `${kind}: ${message}`),
+        page: (_, { key, message }) => this.tellPeople(by, `issue ${key}: ${message}`),
       },
       logger: { info: silent, warn: silent, error: silent },
-      newId: () => `id-${++this.ids}`,
+      newId: () => `${this.ownIds}id-${++this.ids}`,
       remainingMs: () => endsAtMs - this.time.nowMs,
     }
+  }
+
+  private tellPeople(by: Invocation, message: string): Promise<void> {
+    const unavailable = (): never => {
+      throw unreachable('SNS does not answer')
+    }
+    return this.call(by, 'notify', () => void this.told.push(message), unavailable)
+  }
+
+  /** An aborted sleep just ends. */
+  private sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const alarm = this.time.after(ms, resolve)
+      const wake = () => {
+        alarm.cancel()
+        resolve()
+      }
+      if (signal?.aborted) wake()
+      else signal?.addEventListener('abort', wake, { once: true })
+    })
   }
 
   /** Nobody here is run by the provider. */
@@ -267,13 +333,13 @@ export class World {
     return { instances: none, clusters: none, global: none, events: none, act: none, alarms: none, lag: none }
   }
 
-  protected store(by: Invocation): Ports['store'] {
+  store(by: Invocation): Ports['store'] {
     const store = this.table.as(by.name)
     const unavailable = (): never => {
       throw unreachable('the table does not answer')
     }
+    const unknown = () => 'unknown' as const
     return {
-      ...store,
       readState: (id) =>
         this.call(
           by,
@@ -289,17 +355,28 @@ export class World {
         this.call(
           by,
           'writeState',
-          async () => {
-            const outcome = await store.writeState(next, previous)
+          async (attempt) => {
+            const outcome = await store.writeState(next, previous, attempt)
             if (outcome === 'written' && next.claim) by.claims.add(next.claim.id)
             return outcome
           },
-          () => 'unknown' as const,
+          unknown,
         ),
       readReports: (id) => this.call(by, 'readReports', () => store.readReports(id), unavailable),
+      writeReport: (report) => this.call(by, 'writeReport', () => store.writeReport(report), unknown),
       readApproval: (id, term) =>
         this.call(by, 'readApproval', () => store.readApproval(id, term), unavailable),
+      writeApproval: (approval) =>
+        this.call(by, 'writeApproval', () => store.writeApproval(approval), unknown),
+      readIssues: (id) => this.call(by, 'readIssues', () => store.readIssues(id), unavailable),
+      openIssue: (issue) => this.call(by, 'openIssue', () => store.openIssue(issue), unavailable),
+      closeIssue: (id, key) => this.call(by, 'closeIssue', () => store.closeIssue(id, key), unavailable),
+      appendEvent: (id, event, beside) =>
+        this.call(by, 'appendEvent', () => store.appendEvent(id, event, beside), unavailable),
+      readEvents: (id, limit) => this.call(by, 'readEvents', () => store.readEvents(id, limit), unavailable),
       readFleet: () => this.call(by, 'readFleet', () => store.readFleet(), unavailable),
+      writeFleet: (next, expected) =>
+        this.call(by, 'writeFleet', () => store.writeFleet(next, expected), unknown),
     }
   }
 
@@ -338,22 +415,19 @@ export class World {
     return this.call(by, `host:${command.do}`, run, unanswered)
   }
 
+  /** What arrives takes effect, whether or not its answer finds the way back. */
+  private roundTrip<T>(from: string, node: NodeId, effect: () => T): T {
+    const silence = () => new Error('no answer in time')
+    if (!this.reaches(from, node) || !this.hostUp(node)) throw silence()
+    const value = effect()
+    if (!this.reaches(node, from)) throw silence()
+    return value
+  }
+
   /** The function `operate`: an invocation of its own, which outlives its caller. */
   protected async operate(request: OperateRequest): Promise<SqlResult> {
     const me = new Invocation(`operate ${request.action.do} on ${request.node}`)
-    const lost = (): never => {
-      throw new Error('the session was cut')
-    }
-    const engine = modelEngine({
-      databases: this.databases,
-      reachable: (node) =>
-        this.reaches('operator', node) && this.hostUp(node) && !this.databases.of(node).hung,
-      trip: (name, effect) => this.call(me, name, effect, lost),
-      sleep: (ms) => this.time.sleep(ms),
-      acted: ({ node, action, term }) =>
-        this.act(me, { kind: 'sql', node, action, term, claimId: request.claimId }),
-      promotionMs: this.promotionMs,
-    })
+    const engine = this.engine(me, request)
     const store = this.store(me)
     const result = operate({ fleet: this.fleet, store, engine: () => engine as Engine }, request)
     const late = this.time.sleep(functionTimeoutSeconds.operate * 1_000).then((): SqlResult => {
@@ -361,6 +435,27 @@ export class World {
     })
     late.catch(() => undefined)
     return Promise.race([result, late, me.died])
+  }
+
+  /** The engine of one invocation of operate. */
+  engine(me: Invocation, request: OperateRequest): Pick<Engine, 'act'> {
+    const lost = (): never => {
+      throw new Error('the session was cut')
+    }
+    return modelEngine({
+      databases: this.databases,
+      reachable: (node) =>
+        this.reaches('operator', node) &&
+        this.reaches(node, 'operator') &&
+        this.hostUp(node) &&
+        !this.databases.of(node).hung,
+      trip: (name, effect) =>
+        this.call(me, name, () => this.roundTrip('operator', request.node, effect), lost),
+      sleep: (ms) => this.time.sleep(ms),
+      acted: ({ node, action, term }) =>
+        this.act(me, { kind: 'sql', node, action, term, claimId: request.claimId }),
+      promotionMs: this.promotionMs,
+    })
   }
 
   private async look(request: LookRequest): Promise<readonly Look[]> {

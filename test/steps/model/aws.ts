@@ -19,6 +19,10 @@ export class Instance {
 
 export class Instances {
   readonly all = new Map<string, Instance>()
+  /** Ids that EC2 refuses to stop or start. */
+  readonly refusing = new Set<string>()
+  /** Called after each change of a state. */
+  changed: (instance: Instance) => void = () => undefined
   stopMs = 25_000
   startMs = 15_000
   /** The unit starts at boot, as a careless host would (H08). */
@@ -41,29 +45,35 @@ export class Instances {
   /** The server writes until the very end. */
   stop(id: string): 'requested' | 'refused' {
     const instance = this.all.get(id)
-    if (instance === undefined) return 'refused'
+    if (instance === undefined || this.refusing.has(id)) return 'refused'
     if (instance.state !== 'running' && instance.state !== 'pending') return 'requested'
-    instance.state = 'stopping'
+    this.turn(instance, 'stopping')
     this.time.after(this.stopMs, () => {
       if (instance.state !== 'stopping') return
       instance.state = 'stopped'
       instance.server?.end('untold')
+      this.changed(instance)
     })
     return 'requested'
   }
 
   start(id: string): 'requested' | 'refused' {
     const instance = this.all.get(id)
-    if (instance === undefined || instance.state === 'stopping') return 'refused'
+    if (instance === undefined || instance.state === 'stopping' || this.refusing.has(id)) return 'refused'
     if (instance.state !== 'stopped') return 'requested'
-    instance.state = 'pending'
+    this.turn(instance, 'pending')
     this.time.after(this.startMs, () => {
       if (instance.state !== 'pending') return
-      instance.state = 'running'
+      this.turn(instance, 'running')
       const server = instance.server
       if (this.autostart && server) server.start(server.inRecovery ? 'standby' : 'primary')
     })
     return 'requested'
+  }
+
+  private turn(instance: Instance, state: InstanceState): void {
+    instance.state = state
+    this.changed(instance)
   }
 }
 
@@ -79,6 +89,12 @@ export class Names {
   /** What resolvers answer: the change before it is in sync. */
   answered: Cname | null = null
   syncMs = 200
+  /** Why Route 53 refuses every change; null: it does not. */
+  refusal: string | null = null
+  /** Whose change is being made: of which deployment, and which invocation; null: somebody by hand. */
+  actor: { readonly deployment: string; readonly by: string } | null = null
+  /** Called after each change of the records. */
+  changed: () => void = () => undefined
   readonly history: (EndpointToken & { target: string; atMs: number })[] = []
   private readonly time: VirtualTime
   private readonly changes = new Map<string, number>()
@@ -98,6 +114,7 @@ export class Names {
   }
 
   swap(read: EndpointRecords, next: { token: EndpointToken; target: string }, ttlSeconds: number) {
+    if (this.refusal !== null) return { outcome: 'refused' as const, message: this.refusal }
     const now = this.read()
     const same =
       JSON.stringify([now.token?.raw, now.token?.ttlSeconds, now.foreignToken, now.cname]) ===
@@ -107,12 +124,14 @@ export class Names {
     this.token = { raw: `understudy ${deployment} ${cluster} ${term}`, ttlSeconds: 60 }
     const cname = { target: next.target, ttlSeconds }
     this.cname = cname
+    // Changes come to the servers of the zone in the order in which they were made.
     this.time.after(this.syncMs, () => {
-      this.answered = cname
+      if (this.cname === cname) this.answered = cname
     })
     const changeId = `change-${this.changes.size + 1}`
     this.changes.set(changeId, this.time.nowMs + this.syncMs)
     this.history.push({ ...next.token, target: next.target, atMs: this.time.nowMs })
+    this.changed()
     return { outcome: 'done' as const, changeId }
   }
 

@@ -3,6 +3,8 @@ export class Invocation {
   readonly name: string
   readonly died: Promise<never>
   dead = false
+  /** When its function's time is up. */
+  endsAtMs = Number.POSITIVE_INFINITY
   /** Ids of the claims that it stored. */
   readonly claims = new Set<string>()
   /** The claim that its last consistent read showed. */

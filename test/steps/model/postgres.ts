@@ -3,12 +3,53 @@
  * that wait for a synchronous list, sessions of the operator role, files that decide what a start makes of a server.
  */
 import { parseSynchronousNames } from '../../../functions/core/synchronous.ts'
-import type { NodeConfig, NodeId, ProbeOutcome, ProbeRow } from '../../../functions/core/types.ts'
+import type { Downstream, NodeConfig, NodeId, ProbeOutcome, ProbeRow } from '../../../functions/core/types.ts'
 import { isFrozen, parseConninfo, parseFreeze } from '../../../functions/engines/postgres/conninfo.ts'
 
 /** One entry of the log. The same id at the same place means the same log up to there. */
-interface Entry {
+export interface Entry {
   readonly id: number
+  /** Called once when its commit returns. */
+  readonly returned?: ((server: Server, commit: number) => void) | undefined
+}
+
+/** What streaming needs of a `primary_conninfo`. */
+interface Following {
+  readonly host: string | undefined
+  readonly port: string | undefined
+  readonly name: string
+  readonly frozen: boolean
+  readonly frozenBy: ProbeRow['frozenBy']
+}
+
+const followings = new Map<string, Following>()
+
+/** Parsed once for each text: it is looked at by every probe and commit. */
+function following(conninfo: string): Following {
+  const known = followings.get(conninfo)
+  if (known) return known
+  const options = parseConninfo(conninfo)
+  const parsed = {
+    host: options.get('host'),
+    port: options.get('port'),
+    name: options.get('application_name') ?? '',
+    frozen: isFrozen(conninfo),
+    frozenBy: parseFreeze(conninfo),
+  }
+  if (followings.size > 10_000) followings.clear()
+  followings.set(conninfo, parsed)
+  return parsed
+}
+
+const lists = new Map<string, ReturnType<typeof parseSynchronousNames>>()
+
+function synchronousList(names: string): ReturnType<typeof parseSynchronousNames> {
+  const known = lists.get(names)
+  if (known) return known
+  const parsed = parseSynchronousNames(names)
+  if (lists.size > 10_000) lists.clear()
+  lists.set(names, parsed)
+  return parsed
 }
 
 export interface Session {
@@ -27,6 +68,11 @@ export interface Acknowledged {
 export const baseBytes = 0x3000000
 const entryBytes = 8
 const receiverTimeoutMs = 60_000
+/** How a probe of so many milliseconds ends that gets no answer. */
+const silence = { kind: 'timeout', stage: 'connect', afterMs: 1_000 } as const
+const startingUp = { kind: 'sqlError', sqlState: '57P03', message: 'starting up' } as const
+const refused = { kind: 'refused', message: 'ECONNREFUSED' } as const
+const noSpace = { kind: 'sqlError', sqlState: '53100', message: 'no space left on device' } as const
 
 export class Server {
   readonly config: NodeConfig
@@ -44,6 +90,16 @@ export class Server {
   replayPaused = false
   /** Its receiver streams and receives nothing (F46). */
   stuck = false
+  /** Length of the log that its upstream knows it to have. */
+  heard = 0
+  /** So many entries behind its upstream, at least. */
+  lag = 0
+  /** `recovery_min_apply_delay`. */
+  applyDelayMs = 0
+  /** It answers and can not commit (F23). */
+  diskFull = false
+  /** SQLSTATE with which it answers every new question (S7); null: it serves. */
+  says: string | null = null
   receiver: { pid: number; upstream: NodeId; aliveMs: number } | null = null
   sessions = new Set<Session>()
   starts = 1
@@ -54,6 +110,10 @@ export class Server {
   /** What `stopWrites` left on the host. */
   stopped: { term: number; checkpointBytes: number | null; conninfo: string } | null = null
   waiting: Entry[] = []
+  /** Whom this conninfo says to follow, looked up once. */
+  told: { readonly conninfo: string; readonly upstream: Server | undefined } | null = null
+  /** Called after each change of what its process is: started, ended, frozen, promoted. */
+  changed: (change: 'started' | 'told' | 'untold' | 'hung' | 'unhung' | 'promoted') => void = () => undefined
 
   constructor(config: NodeConfig, primary: NodeConfig) {
     this.config = config
@@ -80,12 +140,22 @@ export class Server {
     this.waiting = []
     for (const session of this.sessions) session.alive = false
     this.sessions.clear()
+    this.starting = false
+    this.changed(how)
   }
 
   start(as: 'standby' | 'primary'): void {
     this.running = true
     this.starts++
     this.inRecovery = as === 'standby'
+    this.changed('started')
+  }
+
+  /** SIGSTOP and SIGCONT. */
+  hang(hung: boolean): void {
+    if (!this.running || this.hung === hung) return
+    this.hung = hung
+    this.changed(hung ? 'hung' : 'unhung')
   }
 }
 
@@ -100,6 +170,10 @@ export class Databases {
   readonly acknowledged: Acknowledged[] = []
   private readonly network: Network
   private readonly nowMs: () => number
+  /** A write probe's commit has returned. */
+  probeReturned: (server: Server, commit: number) => void = () => undefined
+  /** How many entries a stream sends without an answer. */
+  window = 0
   private ids = 0
   private pids = 100
   private reigns = 1
@@ -121,20 +195,42 @@ export class Databases {
     return server
   }
 
-  private upstreamOf(server: Server): Server | undefined {
-    if (!server.running || !server.inRecovery || isFrozen(server.conninfo)) return undefined
-    const options = parseConninfo(server.conninfo)
-    return [...this.servers.values()].find(
-      ({ config }) => config.address === options.get('host') && String(config.port) === options.get('port'),
-    )
+  /** Whom it is told to follow; undefined while it is no running standby, or is frozen. */
+  upstreamOf(server: Server): Server | undefined {
+    if (!server.running || server.starting || !server.inRecovery) return undefined
+    if (server.told?.conninfo !== server.conninfo) {
+      const { frozen, host, port } = following(server.conninfo)
+      const isIt = ({ config }: Server) => config.address === host && String(config.port) === port
+      const upstream = frozen ? undefined : [...this.servers.values()].find(isIt)
+      server.told = { conninfo: server.conninfo, upstream }
+    }
+    return server.told.upstream
   }
 
   /** Connected, whether or not its log fits: a diverged standby acknowledges, too (H03b). */
   private attached(server: Server): Server | undefined {
     const upstream = this.upstreamOf(server)
-    if (upstream === undefined || upstream === server || !upstream.running) return undefined
-    const linked = this.network.hostUp(upstream.id) && this.network.reaches(server.id, upstream.id)
-    return linked && !upstream.hung && !server.hung ? upstream : undefined
+    if (upstream === undefined || upstream === server || !upstream.running || upstream.starting)
+      return undefined
+    if (upstream.hung || server.hung || !this.network.hostUp(upstream.id)) return undefined
+    const there = this.network.reaches(server.id, upstream.id)
+    return there && this.network.reaches(upstream.id, server.id) ? upstream : undefined
+  }
+
+  /** A stream whose answers are lost on their way goes on for as much as TCP sends without one. */
+  private receivesUnheard(server: Server): void {
+    const upstream = this.upstreamOf(server)
+    if (upstream === undefined || server.receiver?.upstream !== upstream.id || server.hung) return
+    if (!upstream.running || upstream.hung || !this.network.hostUp(upstream.id) || server.stuck) return
+    if (!this.network.reaches(upstream.id, server.id) || !this.fits(server, upstream)) return
+    const end = Math.min(upstream.log.length, server.heard + this.window)
+    if (end > server.log.length) server.log.push(...upstream.log.slice(server.log.length, end))
+  }
+
+  /** What the upstream commits now reaches the standby. */
+  progresses(server: Server): boolean {
+    const upstream = this.attached(server)
+    return upstream !== undefined && !server.stuck && !server.diskFull && this.fits(server, upstream)
   }
 
   private fits(server: Server, upstream: Server): boolean {
@@ -159,17 +255,22 @@ export class Databases {
     if (!server.running) return false
     const upstream = this.attached(server)
     if (upstream === undefined || !this.fits(server, upstream)) {
+      if (this.window > 0 && upstream === undefined) this.receivesUnheard(server)
       this.loseReceiver(server)
       return false
     }
     if (server.receiver?.upstream !== upstream.id)
       server.receiver = { pid: ++this.pids, upstream: upstream.id, aliveMs: this.nowMs() }
     server.receiver.aliveMs = this.nowMs()
-    if (server.stuck || server.log.length === upstream.log.length) {
-      if (!server.stuck) server.timeline = upstream.timeline
+    server.heard = server.log.length
+    if (server.stuck || server.diskFull) return false
+    const end = upstream.log.length - server.lag
+    if (server.log.length >= end) {
+      server.timeline = upstream.timeline
       return false
     }
-    server.log.push(...upstream.log.slice(server.log.length))
+    server.log.push(...upstream.log.slice(server.log.length, end))
+    server.heard = server.log.length
     server.timeline = upstream.timeline
     return true
   }
@@ -179,42 +280,56 @@ export class Databases {
     const { receiver } = server
     if (receiver === null) return
     const upstream = this.of(receiver.upstream)
+    const reaches = (from: Server, to: Server) => this.network.reaches(from.id, to.id)
     const stands =
       this.upstreamOf(server) === upstream &&
       this.nowMs() - receiver.aliveMs < receiverTimeoutMs &&
-      (upstream.hung || !this.network.hostUp(upstream.id) || !this.network.reaches(server.id, upstream.id))
+      (upstream.hung ||
+        !this.network.hostUp(upstream.id) ||
+        !reaches(server, upstream) ||
+        !reaches(upstream, server))
     if (!stands) server.receiver = null
   }
 
   private release(server: Server): void {
-    if (!server.running || server.inRecovery) return
+    if (server.waiting.length === 0 || !server.running || server.inRecovery) return
     // In order: what a standby has, it has with everything before it.
     for (let [first] = server.waiting; first !== undefined; [first] = server.waiting) {
       if (!this.isAcknowledged(server, server.log.length - server.waiting.length + 1)) return
       server.waiting.shift()
       this.acknowledged.push({ id: first.id, node: server.id, reign: server.reign, atMs: this.nowMs() })
+      if (first.returned) first.returned(server, first.id)
+      else this.probeReturned(server, first.id)
     }
   }
 
   private isAcknowledged(server: Server, length: number): boolean {
-    const names = parseSynchronousNames(server.synchronousNames)
+    const names = synchronousList(server.synchronousNames)
     if (names.kind !== 'list' || server.synchronousCommit === 'local') return true
-    const holders = names.names.filter((name) =>
-      [...this.servers.values()].some((standby) => {
-        const { receiver } = standby
-        const carries = parseConninfo(standby.conninfo).get('application_name') === name
-        if (!carries || standby.log.length < length || standby.stuck) return false
-        return this.attached(standby) === server && (receiver !== null || !this.fits(standby, server))
-      }),
-    )
-    return holders.length >= names.k
+    let holders = 0
+    for (const name of names.names) {
+      for (const standby of this.servers.values()) {
+        if (standby.log.length < length || standby.stuck || !standby.running) continue
+        if (following(standby.conninfo).name !== name || this.attached(standby) !== server) continue
+        if (standby.receiver === null && this.fits(standby, server)) continue
+        holders++
+        break
+      }
+    }
+    return holders >= names.k
   }
 
-  /** A commit by a client or a write probe. False: it waits. */
-  commit(node: NodeId): 'ok' | 'blocked' | 'refused' {
+  /** Id of the last commit of all. */
+  get newest(): number {
+    return this.ids
+  }
+
+  /** A commit by a client or a write probe. `blocked`: it waits; `returned` is called when it returns. */
+  commit(node: NodeId, returned?: Entry['returned']): 'ok' | 'blocked' | 'refused' {
     const server = this.of(node)
-    if (!server.running || server.hung || server.inRecovery) return 'refused'
-    const entry = { id: ++this.ids }
+    if (!server.running || server.starting || server.hung || server.inRecovery) return 'refused'
+    if (server.diskFull || server.says !== null) return 'refused'
+    const entry: Entry = { id: ++this.ids, returned }
     server.log.push(entry)
     server.waiting.push(entry)
     this.flow()
@@ -226,21 +341,45 @@ export class Databases {
     server.timeline += 1
     server.receiver = null
     server.reign = ++this.reigns
+    server.changed('promoted')
   }
 
   /** What a probe from there brings back. */
   probe(from: string, node: NodeId, writeProbe: boolean): ProbeOutcome {
     this.flow()
     const server = this.of(node)
-    if (!this.network.reaches(from, node) || !this.network.hostUp(node) || server.hung)
-      return { kind: 'timeout', stage: 'connect', afterMs: 1_000 }
-    if (server.starting) return { kind: 'sqlError', sqlState: '57P03', message: 'starting up' }
-    if (!server.running) return { kind: 'refused', message: 'ECONNREFUSED' }
-    const wrote = writeProbe && !server.inRecovery ? this.commit(node) : 'skipped'
+    if (!this.network.reaches(from, node) || !this.network.hostUp(node) || server.hung) return silence
+    // A question that arrives is worked upon, whether or not its answer finds the way back.
+    const heard = this.network.reaches(node, from)
+    if (server.starting) return heard ? startingUp : silence
+    if (!server.running) return heard ? refused : silence
+    if (server.says !== null) {
+      const answer = { kind: 'sqlError', sqlState: server.says, message: `SQLSTATE ${server.says}` } as const
+      return heard ? answer : silence
+    }
+    const writes = writeProbe && !server.inRecovery
+    if (writes && server.diskFull) return heard ? noSpace : silence
+    const wrote = writes ? this.commit(node) : 'skipped'
+    if (!heard) return silence
     return { kind: 'answered', row: this.row(server, wrote === 'refused' ? 'skipped' : wrote) }
   }
 
-  private row(server: Server, writeProbe: ProbeRow['writeProbe']): ProbeRow {
+  private downstreamOf(server: Server): Downstream[] {
+    const all: Downstream[] = []
+    for (const each of this.servers.values()) {
+      if (each.receiver?.upstream !== server.id || this.attached(each) !== server) continue
+      all.push({
+        applicationName: following(each.conninfo).name,
+        clientAddress: each.config.address,
+        state: 'streaming',
+        syncState: 'quorum',
+        flushedBytes: each.positionBytes,
+      })
+    }
+    return all
+  }
+
+  protected row(server: Server, writeProbe: ProbeRow['writeProbe']): ProbeRow {
     const upstream = server.receiver && this.of(server.receiver.upstream)
     return {
       inRecovery: server.inRecovery,
@@ -250,7 +389,7 @@ export class Databases {
       receivedBytes: server.inRecovery ? server.positionBytes : null,
       replayedBytes: server.inRecovery ? server.positionBytes : null,
       replayPaused: server.replayPaused,
-      applyDelayMs: 0,
+      applyDelayMs: server.applyDelayMs,
       upstream:
         server.receiver && upstream
           ? {
@@ -265,16 +404,8 @@ export class Databases {
           : null,
       primaryConninfo: server.conninfo,
       restoreCommand: server.restoreCommand,
-      frozenBy: parseFreeze(server.conninfo),
-      downstream: [...this.servers.values()]
-        .filter((each) => each.receiver?.upstream === server.id && this.attached(each) === server)
-        .map((each) => ({
-          applicationName: parseConninfo(each.conninfo).get('application_name') ?? '',
-          clientAddress: each.config.address,
-          state: 'streaming',
-          syncState: 'quorum',
-          flushedBytes: each.positionBytes,
-        })),
+      frozenBy: following(server.conninfo).frozenBy,
+      downstream: this.downstreamOf(server),
       synchronous: {
         names: server.synchronousNames,
         commit: server.synchronousCommit,
