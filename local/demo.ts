@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { isNotable } from '../functions/core/events.ts'
 import { type EngineChoice, engineChoices } from './databases.ts'
 import { type DrillResult, drill, type Fault, faults } from './drill.ts'
-import { clusterId, Embedded, endpointName } from './embedded.ts'
+import { clusterId, Embedded, endpointName, faultsOf } from './embedded.ts'
 import { monotonicMs } from './writer.ts'
 
 interface Options {
@@ -29,12 +29,12 @@ const seconds = (text: string): number => {
 
 const program = new Command('demo')
   .description(
-    'Kills the primary of a real PostgreSQL cluster while a client writes, and shows the failover.',
+    'Takes the primary of a real PostgreSQL cluster away while a client writes, and shows what follows.',
   )
   .addOption(
     new Option(
       '--engine <engine>',
-      'postgres: servers on instances of your own; rds: a primary of RDS and two read replicas',
+      'postgres: servers on instances of your own; rds: a primary of RDS and two read replicas; aurora: a writer and two readers; aurora-global: a cluster in each of two Regions',
     )
       .choices(engineChoices)
       .default('postgres'),
@@ -42,7 +42,7 @@ const program = new Command('demo')
   .addOption(
     new Option(
       '--fault <fault>',
-      'kill: SIGKILL; freeze: SIGSTOP, thawed later; restart: no failover may follow',
+      'kill: SIGKILL, of aurora-global the whole Region; freeze: SIGSTOP, thawed later; restart: no failover may follow; switchover: by hand',
     )
       .choices(faults)
       .default('kill'),
@@ -59,8 +59,12 @@ const program = new Command('demo')
   .option('--log <file>', "write the functions' and the services' log to a file")
   .parse()
 const options = program.opts<Options>()
-if (options.engine === 'rds' && options.fence !== undefined)
-  program.error("error: engine rds has one fence, the closed security group: leave '--fence' out")
+if (options.engine !== 'postgres' && options.fence !== undefined)
+  program.error(`error: engine ${options.engine} has one fence, its own: leave '--fence' out`)
+if (!faultsOf(options.engine).includes(options.fault))
+  program.error(
+    `error: engine ${options.engine} has no fault '${options.fault}' here: use ${faultsOf(options.engine).join(', ')}`,
+  )
 
 const keptFile = join(tmpdir(), 'understudy-local.json')
 const width = Math.min(process.stdout.columns ?? 80, 100)
@@ -171,17 +175,15 @@ function broken(result: DrillResult): string[] {
   if (result.twoWriters > 0) problems.push(`${result.twoWriters} writes were acknowledged by a second writer`)
   if (result.fault === 'restart' && result.failedOver) problems.push('a restart caused a failover')
   if (result.fault !== 'restart' && !result.failedOver) problems.push('no failover happened')
-  const others = Object.keys(result.nodes).length - 1
-  if (result.streaming < others)
-    problems.push(`${result.streaming} of ${others} other nodes stream from the primary at the end`)
+  const { streaming, followers } = result
+  if (streaming < followers)
+    problems.push(`${streaming} of ${followers} other servers stream from the primary at the end`)
   return problems
 }
 
 async function main(): Promise<void> {
   const startedMs = monotonicMs()
-  const servers =
-    options.engine === 'rds' ? 'a primary of RDS with two read replicas' : 'three PostgreSQL servers'
-  say(`Starting ${servers}, AWS's APIs on loopback, and the synthesised stack …`)
+  say(`Starting ${servers[options.engine]}, AWS's APIs on loopback, and the synthesised stack …`)
   const log = options.log === undefined ? undefined : createWriteStream(options.log)
   starting = Embedded.start({
     engine: options.engine,
@@ -213,8 +215,19 @@ async function main(): Promise<void> {
   process.exitCode = problems.length > 0 ? 1 : 0
 }
 
+const servers: Readonly<Record<EngineChoice, string>> = {
+  postgres: 'three PostgreSQL servers',
+  rds: 'a primary of RDS with two read replicas',
+  aurora: 'an Aurora cluster of three instances',
+  'aurora-global': 'an Aurora global database of two Regions with two instances each',
+}
+
 function faultText(fault: Fault, node: string): string {
-  if (options.engine === 'rds' && fault === 'restart') return `${node} is rebooted by hand (RebootDBInstance)`
+  if (fault === 'switchover') return `another node is to take over from ${node}, ordered by hand`
+  if (options.engine !== 'postgres' && fault === 'restart')
+    return `${node} is rebooted by hand (RebootDBInstance)`
+  if (options.engine === 'aurora-global')
+    return `${node}'s Region is lost: its servers are killed (SIGKILL), its API is silent; back once writes are`
   if (fault === 'kill') return `every process of ${node}'s server is killed (SIGKILL)`
   if (fault === 'freeze')
     return `every process of ${node}'s server is stopped (SIGSTOP); thawed seconds later`

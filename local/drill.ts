@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterState, EngineName, NodeId, Phase, Policy } from '../functions/core/types.ts'
 import { type Fault, faults } from './databases.ts'
-import { type Embedded, endpointName } from './embedded.ts'
+import { clusterId, type Embedded, endpointName } from './embedded.ts'
 import { type Acknowledged, monotonicMs, Writer } from './writer.ts'
 
 export { type Fault, faults }
@@ -36,8 +36,9 @@ export interface DrillResult {
   readonly term: number
   readonly primary: NodeId
   readonly nodes: Readonly<Record<NodeId, string>>
-  /** Servers that stream from the primary at the end. */
+  /** Servers that stream from the primary at the end, and how many should. */
   readonly streaming: number
+  readonly followers: number
   /** From the fault to a redundant cluster. */
   readonly redundantMs: number | null
 }
@@ -62,6 +63,9 @@ export async function drill(
   embedded: Embedded,
   options: {
     fault: Fault
+    /** What has gone wrong before the fault: called once the clients write. */
+    before?: () => Promise<void>
+    /** How long they go on until the fault. */
     writeForMs?: number
     onStart?: (atMs: number, primary: NodeId) => void
   },
@@ -80,10 +84,11 @@ export async function drill(
       if (monotonicMs() > warmMs) throw new Error('the clients could not write before the fault')
       await delay(20)
     }
+    await options.before?.()
     await delay(options.writeForMs ?? 1_000)
     const startMs = monotonicMs()
     options.onStart?.(startMs, before.primary)
-    const faultMs = (await embedded.databases.inflict(options.fault, before.primary)) ?? startMs
+    const faultMs = (await begin(embedded, options.fault, before.primary)) ?? startMs
     await aftermath(embedded, options.fault, before, client, faultMs)
     const redundantMs = monotonicMs() - faultMs
     await delay(300)
@@ -92,6 +97,15 @@ export async function drill(
   } finally {
     await Promise.all([client.stop(), pinned.stop()])
   }
+}
+
+/** Resolves with the time of the fault, where that is not the time of the call. */
+async function begin(embedded: Embedded, fault: Fault, primary: NodeId): Promise<number | undefined> {
+  if (fault !== 'switchover') return await embedded.databases.inflict(fault, primary)
+  const order = { command: 'switchover', cluster: clusterId, by: 'drill', reason: 'a drill' }
+  const answer = await embedded.command(order)
+  if (answer.outcome !== 'done') throw new Error(`the switchover was refused: ${JSON.stringify(answer)}`)
+  return undefined
 }
 
 /** Waits until writes are back and the cluster is redundant; thaws what was frozen while its stop is under way. */
@@ -113,6 +127,7 @@ async function aftermath(
   }
   await embedded.until((state) => state.term > before.term && state.primary !== before.primary)
   await writesAfter(client, faultMs)
+  if (fault === 'kill') await embedded.databases.heal?.(before.primary)
   await embedded.until((state) => state.phase === 'steady', 180_000)
 }
 
@@ -167,13 +182,15 @@ async function resultOf(
     acknowledged: acknowledged.length,
     lost: lost.length,
     lostMs: lost.length === 0 ? 0 : round(Math.max(...times(byOld)) - Math.min(...times(lost))),
-    lossBoundMs: lossBoundMs(policy),
+    // What is planned loses nothing.
+    lossBoundMs: run.fault === 'switchover' ? 0 : lossBoundMs(policy),
     twoWriters: late.length,
     failedOver,
     term: state.term,
     primary: state.primary,
     nodes: Object.fromEntries(Object.entries(state.nodes).map(([id, node]) => [id, node.role])),
     streaming: await countStreaming(embedded, state.primary),
+    followers: embedded.databases.followers,
     redundantMs: run.fault === 'restart' ? null : round(run.redundantMs),
   }
 }

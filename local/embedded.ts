@@ -1,7 +1,7 @@
 /**
  * The embedded default: a real three-node PostgreSQL cluster, the synthesised stack with its own handlers and its own
  * state machine, and AWS's APIs on loopback, adopted and steady. What the demo and the end-to-end tests run on. What
- * differs from engine to engine is in `embeddedPostgres.ts` and `embeddedRds.ts`.
+ * differs from engine to engine is in a file for each, such as `embeddedPostgres.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,32 +20,51 @@ import {
   type Databases,
   type EngineChoice,
   endpointName,
+  type Fault,
   type Flavour,
   region,
   zone,
 } from './databases.ts'
-import { postgresFlavour } from './embeddedPostgres.ts'
+import { auroraFlavour } from './embeddedAurora.ts'
+import { globalFlavour } from './embeddedGlobal.ts'
+import { postgresAt, postgresFlavour, type Site } from './embeddedPostgres.ts'
 import { rdsFlavour } from './embeddedRds.ts'
 import { localRoles, type PostgresCluster, pickPort } from './postgres/index.ts'
 import type { Message } from './sns.ts'
-import { type LocalAws, type Overrides, type Places, startLocalAws } from './stack.ts'
+import { type LocalAws, type LocalAwsOptions, type Overrides, type Places, startLocalAws } from './stack.ts'
 import { monotonicMs } from './writer.ts'
 
 export { clusterId, endpointName } from './databases.ts'
 
-const flavours: Readonly<Record<EngineChoice, Flavour>> = { postgres: postgresFlavour, rds: rdsFlavour }
+const flavours: Readonly<Record<EngineChoice, Flavour>> = {
+  postgres: postgresFlavour,
+  rds: rdsFlavour,
+  aurora: auroraFlavour,
+  'aurora-global': globalFlavour,
+}
+
+/** What can be inflicted on an engine here. */
+export const faultsOf = (engine: EngineChoice): readonly Fault[] => flavours[engine].faults
 
 /** After this many calls a function runs as fast as one that has been warm for hours. */
-const warmRounds = 25
+const manyCalls = 25
 
 export interface EmbeddedOptions extends DatabaseOptions {
   readonly engine?: EngineChoice
+  /** Of `postgres`: where everything is, if not all on loopback. */
+  readonly site?: EmbeddedSite
+  readonly enter?: LocalAwsOptions['enter']
   readonly stopSeconds?: number
+  /** How often each function is called before the first fault; by default so often that figures do not depend on it. */
+  readonly warmCalls?: number
   readonly onMessage?: (message: Message) => void
   /** Gives the start up: what was started by then is ended, and `start` rejects. */
   readonly signal?: AbortSignal
   readonly overrides?: Overrides
 }
+
+/** Where the servers are, where AWS's APIs and the DNS server listen, and which functions run elsewhere. */
+export type EmbeddedSite = Site & Pick<LocalAwsOptions, 'address' | 'enter'>
 
 /** One state as it was written, with the monotonic time at which it was. */
 export interface Seen {
@@ -88,7 +107,8 @@ export class Embedded {
   /** Resolves when the cluster is adopted and steady. Whatever was started is ended when this fails. */
   static async start(options: EmbeddedOptions = {}): Promise<Embedded> {
     const directory = mkdtempSync(join(tmpdir(), 'understudy-embedded-'))
-    const flavour = flavours[options.engine ?? 'postgres']
+    const { site, enter = site?.enter } = options
+    const flavour = site ? postgresAt(site) : flavours[options.engine ?? 'postgres']
     let databases: Databases | undefined
     let embedded: Embedded | undefined
     try {
@@ -107,6 +127,8 @@ export class Embedded {
         config: configure,
         ...served,
         zone,
+        ...(site?.address === undefined ? {} : { address: site.address }),
+        ...(enter ? { enter } : {}),
         ...(options.onMessage ? { onMessage: options.onMessage } : {}),
         ...(options.log ? { log: options.log } : {}),
         overrides: {
@@ -125,7 +147,7 @@ export class Embedded {
       await Promise.all(embedded.#environments().map(([name, count]) => aws.lambda.prewarm(name, count)))
       if (options.overrides?.schedules !== false) aws.events.startSchedules()
       await embedded.#adopt()
-      await embedded.#warm(options.signal)
+      await embedded.#warm(options.warmCalls ?? manyCalls, options.signal)
       return embedded
     } catch (error) {
       await embedded?.aws.close()
@@ -170,8 +192,8 @@ export class Embedded {
   }
 
   /** On AWS a rule keeps the functions warm by this call; here they are warmed before the first fault. */
-  async #warm(signal: AbortSignal | undefined): Promise<void> {
-    for (let round = 0; round < warmRounds; round++) {
+  async #warm(calls: number, signal: AbortSignal | undefined): Promise<void> {
+    for (let call = 0; call < calls; call++) {
       signal?.throwIfAborted()
       for (const [name, count] of this.#environments()) {
         await Promise.all(Array.from({ length: count }, () => this.aws.lambda.invoke(name, { warmup: true })))
@@ -249,10 +271,15 @@ function localConfig(flavour: Flavour, places: ConfigPlaces, options: DatabaseOp
     clusters: [
       {
         id: clusterId,
-        endpoint: { name: endpointName, zoneId: zone.id, ttlSeconds: 1, resolver: places.resolver },
+        endpoint: {
+          name: endpointName,
+          ...(options.managed?.globalEndpoint ? {} : { zoneId: zone.id }),
+          ttlSeconds: 1,
+          resolver: places.resolver,
+        },
         // Loopback answers within a millisecond; half a second of silence is long here. Urgent probes are hardly more
         // frequent: all of this shares a few processors with the failover itself.
-        observe: { intervalMs: 500, urgentIntervalMs: 400, probeTimeoutMs: 300 },
+        observe: { intervalMs: 500, urgentIntervalMs: 400, probeTimeoutMs: 300, ...options.observe },
         connection: {
           database: 'postgres',
           observerUser: localRoles.observer,

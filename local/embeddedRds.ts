@@ -3,14 +3,10 @@
  * faster. Each identifier has the endpoint that clients use, and the way that Understudy's own functions go, which the
  * closed group leaves open. What dies here stays dead: RDS starts no server of a Single-AZ instance again by itself.
  */
-import { setTimeout as delay } from 'node:timers/promises'
-import type { ClusterState } from '../functions/core/types.ts'
-import type { ConfigPlaces, DatabaseOptions, Databases, Flavour } from './databases.ts'
+import type { ConfigPlaces, DatabaseOptions, Flavour } from './databases.ts'
 import { region, zone, zones } from './databases.ts'
-import { loopbackAddresses, PostgresCluster, type PostgresServer } from './postgres/index.ts'
-import { RdsControlPlane } from './rds/index.ts'
-import { query } from './rds/servers.ts'
-import { monotonicMs } from './writer.ts'
+import { databasesOf, required, startPlane } from './embeddedManaged.ts'
+import { loopbackAddresses } from './postgres/index.ts'
 
 /** The servers themselves are where nobody but RDS looks. */
 const nodes = [
@@ -34,8 +30,9 @@ const endpointOf = ({ identifier }: Node) => `${identifier}.rds.${zone.name}`
 
 export const rdsFlavour: Flavour = {
   addresses: [...loopbackAddresses, ...nodes.flatMap(({ client, controller }) => [client, controller])],
+  faults: ['kill', 'freeze', 'restart', 'switchover'],
 
-  cluster: ({ port }: ConfigPlaces, { policy }: DatabaseOptions) => ({
+  cluster: ({ port }: ConfigPlaces, { policy, managed }: DatabaseOptions) => ({
     engine: 'rds',
     nodes: nodes.map((node) => ({
       id: node.id,
@@ -59,81 +56,31 @@ export const rdsFlavour: Flavour = {
       holdMs: 100,
       ...policy,
     },
-    managed: { family: 'postgres', providerGraceMs: 20_000, backupGraceMs: 20_000 },
+    managed: { family: 'postgres', providerGraceMs: 20_000, backupGraceMs: 20_000, ...managed },
   }),
 
-  async start(port, { log }) {
-    const postgres = await PostgresCluster.create({
-      nodes: nodes.map(({ id, server }) => ({ id, address: server, port })),
-      synchronous: 'none',
-    })
-    try {
-      const [primary] = nodes
-      const plane = await RdsControlPlane.create({
-        postgres,
-        regions: [region],
-        securityGroups: { [openGroup]: true, [closedGroup]: false },
-        timeScale,
-        ...(log ? { log } : {}),
-        instances: nodes.map((node) => ({
-          identifier: node.identifier,
-          region,
-          availabilityZone: node.availabilityZone,
-          server: required(postgres.servers.get(node.id)),
-          endpoint: { address: node.client, port, name: endpointOf(node) },
-          controller: { address: node.controller, port },
-          ...(node === primary ? {} : { source: required(primary).identifier, backupRetentionDays: 0 }),
-        })),
-      })
-      return databasesOf(postgres, plane)
-    } catch (error) {
-      await postgres.close()
-      throw error
-    }
-  },
-}
-
-function databasesOf(postgres: PostgresCluster, plane: RdsControlPlane): Databases {
-  const nodeOf = (id: string): Node => required(nodes.find((node) => node.id === id))
-  /** Whoever has the identifier now: after a rebuild that is another server. */
-  const server = async (id: string): Promise<PostgresServer> =>
-    required((await plane.view(nodeOf(id).identifier)).server ?? undefined)
-  return {
-    postgres,
-    aws: {
-      machines: [],
+  async start(port, options) {
+    const [primary] = nodes
+    const { postgres, plane } = await startPlane(nodes, port, options, (server) => ({
+      regions: [region],
+      securityGroups: { [openGroup]: true, [closedGroup]: false },
+      timeScale,
+      instances: nodes.map((node) => ({
+        identifier: node.identifier,
+        region,
+        availabilityZone: node.availabilityZone,
+        server: server(node.id),
+        endpoint: { address: node.client, port, name: endpointOf(node) },
+        controller: { address: node.controller, port },
+        ...(node === primary ? {} : { source: required(primary).identifier, backupRetentionDays: 0 }),
+      })),
+    }))
+    const nodeOf = (id: string): Node => required(nodes.find((node) => node.id === id))
+    return databasesOf(postgres, plane, {
       hosts: Object.fromEntries(nodes.map((node) => [endpointOf(node), node.client])),
-      rds: plane,
-    },
-    isReady: (state: ClusterState) => Object.values(state.nodes).every((node) => node.instanceId !== null),
-    addressOf: (node) => nodeOf(node).client,
-    query: async (node, text, values = [], database = 'postgres') =>
-      await query(await server(node), text, values, database),
-    async inflict(fault, node) {
-      const { identifier } = nodeOf(node)
-      if (fault === 'restart') return await rebootByHand(plane, identifier)
-      if (fault === 'kill') await plane.crash(identifier)
-      else await plane.freeze(identifier)
-      return undefined
-    },
-    thaw: (node) => plane.thaw(nodeOf(node).identifier),
-    async close() {
-      await plane.close()
-      await postgres.close()
-    },
-  }
-}
-
-/** What a person does in the console. RDS lets the sessions be for a while: resolves when it has ended them. */
-async function rebootByHand(plane: RdsControlPlane, identifier: string): Promise<number> {
-  const form = new URLSearchParams({ DBInstanceIdentifier: identifier })
-  const before = plane.events.length
-  await plane.handle('RebootDBInstance', form, { region, staleMs: 0 })
-  while (!plane.events.slice(before).some(({ id }) => id === 'RDS-EVENT-0004')) await delay(2)
-  return monotonicMs()
-}
-
-function required<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('nothing there')
-  return value
+      followers: nodes.length - 1,
+      addressOf: (id) => nodeOf(id).client,
+      instanceOf: (id) => nodeOf(id).identifier,
+    })
+  },
 }

@@ -198,8 +198,16 @@ export async function isAlive(world: World, arn: string): Promise<boolean> {
   return host !== undefined && !host.frozen && !world.isRegionDown(arn) && (await answers(host.server))
 }
 
-/** The member that received most, of those that answer. */
 export async function furthest(world: World, arn: string, except: string | null): Promise<string | null> {
+  return (await furthestOf(world, arn, except))?.arn ?? null
+}
+
+/** The member that received most, of those that answer, and what it has. */
+export async function furthestOf(
+  world: World,
+  arn: string,
+  except: string | null,
+): Promise<{ readonly arn: string; readonly at: bigint } | null> {
   let best: { arn: string; at: bigint } | null = null
   for (const member of world.cluster(arn).members) {
     const host =
@@ -207,5 +215,5 @@ export async function furthest(world: World, arn: string, except: string | null)
     const at = host && !host.frozen ? await receivedPosition(host.server) : null
     if (at !== null && (best === null || at > best.at)) best = { arn: member.arn, at }
   }
-  return best?.arn ?? null
+  return best
 }

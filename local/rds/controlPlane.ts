@@ -12,11 +12,12 @@ import { freePorts, type PostgresCluster, type PostgresServer } from '../postgre
 import { describeClusters, failoverCluster, modifyCluster, synchronise } from './aurora.ts'
 import { type DelaysMs, scaleDelays } from './delays.ts'
 import { type DeliveryHook, Journal, type RdsEvent } from './events.ts'
-import { describeGlobals, failoverGlobal, switchoverGlobal } from './global.ts'
+import { describeGlobals, failoverGlobal, isResynchronised, switchoverGlobal } from './global.ts'
 import { watchHealth } from './health.ts'
 import type { Version } from './history.ts'
 import { describeInstances, modify, reboot, start, startAgain, stop } from './instances.ts'
 import { addTags, describeEvents, listTags, removeTags } from './journalApi.ts'
+import { type Datapoint, samplesOf } from './metrics.ts'
 import type { DbCluster, DbInstance, GlobalCluster } from './model.ts'
 import { createReplica, promote, remove } from './replicas.ts'
 import type { Request } from './request.ts'
@@ -129,6 +130,12 @@ export class RdsControlPlane {
     return answerXml(operation, await action({ world: this.#world, region, form, asOfMs }))
   }
 
+  /** Data points of CloudWatch's GetMetricStatistics: of `AuroraGlobalDBRPOLag`, which alone is measured here. */
+  async samples(region: string, input: Record<string, unknown>): Promise<readonly Datapoint[]> {
+    if (this.#world.downRegions.has(region)) return await new Promise(() => {})
+    return samplesOf(this.#world, region, input)
+  }
+
   /** The answer to a caller is `handle`; this is the truth, for tests. `id`: identifier or ARN. */
   async view(id: string): Promise<View> {
     const instance = this.#find(id)
@@ -165,6 +172,12 @@ export class RdsControlPlane {
 
   get events(): readonly RdsEvent[] {
     return this.#journal.events
+  }
+
+  /** Told when a global writer endpoint leads to another cluster, with the address of that one. */
+  onEndpoint(listener: (globalId: string, address: string) => void): () => void {
+    this.#world.endpointListeners.add(listener)
+    return () => this.#world.endpointListeners.delete(listener)
   }
 
   onEvent(listener: (event: BusEvent) => void): () => void {
@@ -207,6 +220,11 @@ export class RdsControlPlane {
     return await cutReplication(server)
   }
 
+  /** From now on a closed group cuts the replicas of its instance off, too. */
+  cutBehindClosedGroups(on = true): void {
+    this.#world.closedGroupCuts = on
+  }
+
   /** As in its backup window; `available` again with false. */
   setBackingUp(id: string, on = true): void {
     this.setStatus(id, on ? 'backing-up' : 'available')
@@ -238,18 +256,34 @@ export class RdsControlPlane {
     }
   }
 
-  /** Its servers come back as they were. */
+  /** Its servers come back as they were; what died in a cluster that is none of the writer's any more waits for its copy. */
   async regionUp(region: string): Promise<void> {
-    for (const { arn, status } of this.#inRegion(region)) {
+    for (const { arn, status, cluster } of this.#inRegion(region)) {
       const host = this.#world.hosts.get(arn)
+      const isDemoted = cluster !== null && isResynchronised(this.#world, cluster)
       if (host?.frozen) {
         host.frozen = false
         await host.server.thaw()
-      } else if (host && !host.up && status !== 'stopped') {
+      } else if (host && !host.up && !isDemoted && status !== 'stopped') {
         await this.#world.bringUp(arn, ({ server }) => server.start())
       }
     }
     this.#world.downRegions.delete(region)
+  }
+
+  /** Of a secondary of a global database CloudWatch says this from now on; null: what is true. */
+  setLag(clusterId: string, lagMs: number | null): void {
+    const { arn } = this.cluster(clusterId)
+    if (lagMs === null) this.#world.saidLags.delete(arn)
+    else this.#world.saidLags.set(arn, lagMs)
+  }
+
+  /** Who connects from the address reaches no endpoint in the Region any more, or again. */
+  cutOff(source: string, region: string, on = true): void {
+    const key = `${source} ${region}`
+    if (on) this.#world.partitions.add(key)
+    else this.#world.partitions.delete(key)
+    for (const proxy of this.#world.proxies()) proxy.cut()
   }
 
   /** Aurora does not manage to block writes of this cluster in a global failover. */
@@ -263,16 +297,8 @@ export class RdsControlPlane {
   async close(): Promise<void> {
     this.#journal.close()
     await this.#world.close()
-    for (const { client, controller } of this.#world.ways.values()) {
-      await client?.close()
-      await controller?.close()
-    }
+    for (const proxy of this.#world.proxies()) await proxy.close()
     for (const { made, server } of this.#world.hosts.values()) if (made) await destroyServer(server)
-    for (const { writer, reader } of this.#world.clusterHosts.values()) {
-      await writer?.close()
-      await reader?.close()
-    }
-    for (const { proxy } of this.#world.globalHosts.values()) await proxy?.close()
   }
 
   #inRegion(region: string): DbInstance[] {

@@ -52,6 +52,8 @@ export const realDelaysMs = {
 
   /** How often the control plane looks at the health of what it fails over by itself, and at replication. */
   healthCheck: 10_000,
+  /** Of samples in CloudWatch. */
+  metricPeriod: 60_000,
   /** From EventBridge's best effort delivery: seconds. */
   eventDelivery: 2_000,
 

@@ -197,12 +197,23 @@ function setSynchronization(
   world.updateGlobal(arn, { members })
 }
 
+/** The cluster gets a new volume, or will when its Region is back. */
+export function isResynchronised(world: World, clusterArn: string): boolean {
+  return world.globals
+    .all()
+    .some(({ members }) =>
+      members.some((each) => each.clusterArn === clusterArn && each.synchronization === 'pending-resync'),
+    )
+}
+
 /** Until now the global writer endpoint led to the old primary. */
 async function moveEndpoint(world: World, arn: string, { from, to }: FailoverState): Promise<void> {
   await world.wait('globalEndpoint')
   const host = world.globalHosts.get(arn)
   if (host) host.leadsTo = to
   await leadTo(world, from, null)
+  for (const listener of world.endpointListeners)
+    listener(world.global(arn).identifier, world.cluster(to).endpoint.address)
   world.journal.cluster('RDS-EVENT-0397', to)
 }
 

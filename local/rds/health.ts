@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { failOverInside, isAlive, writerOf } from './aurora.ts'
 import { failOver } from './instances.ts'
+import { measureLags } from './metrics.ts'
 import { replicating, type StatusInfo } from './model.ts'
 import { isStreaming } from './servers.ts'
 import type { World } from './world.ts'
@@ -26,7 +27,10 @@ export function watchHealth(world: World): void {
     for (;;) {
       await sleep(intervalMs, undefined, { signal: world.signal })
       await Promise.all([...watched(world)].map(({ arn, server, act }) => check(arn, server, act)))
-      await Promise.all(world.instances.all().map(({ arn }) => lookAtReplication(world, arn)))
+      await Promise.all([
+        ...world.instances.all().map(({ arn }) => lookAtReplication(world, arn)),
+        ...world.globals.all().map((global) => measureLags(world, global)),
+      ])
     }
   })
 

@@ -218,6 +218,7 @@ function changeGroups(world: World, arn: string, ids: readonly string[]): void {
     if (instance?.groups !== changing) return
     world.update(instance.arn, { groups: activeGroups(ids) })
     await world.refreshRoutes()
+    await world.feedReplicas(instance.arn)
   })
 }
 

@@ -19,6 +19,29 @@ export interface StatusInfo {
   readonly message: string | null
 }
 
+/** What the API takes and shows, and nothing else here depends on. Names as of the API. */
+export interface Settings {
+  readonly instanceClass: string
+  readonly allocatedGib: number
+  /** ARN of a key of its Region; null: not encrypted. */
+  readonly kmsKey: string | null
+  readonly subnetGroup: string
+  readonly optionGroup: string
+  readonly storageType: string
+  readonly iops: number | null
+  readonly throughput: number | null
+  readonly iamAuthentication: boolean
+  readonly minorUpgrades: boolean
+  readonly authority: string
+  readonly copyTags: boolean
+  readonly deletionProtection: boolean
+  readonly networkType: string
+  readonly isPublic: boolean
+  readonly logs: readonly string[]
+  readonly monitoring: { readonly seconds: number; readonly role: string } | null
+  readonly insights: { readonly key: string; readonly days: number } | null
+}
+
 export interface DbInstance {
   readonly identifier: string
   /** New for every instance that is created, also under a name that was used before. */
@@ -39,6 +62,7 @@ export interface DbInstance {
     readonly status: 'in-sync' | 'applying' | 'pending-reboot'
   }
   readonly groups: readonly GroupMembership[]
+  readonly settings: Settings
   /** ARNs; the API shows the identifier when both are in one Region. */
   readonly source: string | null
   readonly replicas: readonly string[]
@@ -121,6 +145,31 @@ export function newResourceId(prefix: 'db' | 'cluster' | 'cluster-global'): stri
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
   return `${prefix}-${[...randomBytes(26)].map((byte) => letters[byte % 32]).join('')}`
 }
+
+/** As an instance is made by default, with a key of its own Region. */
+export const defaultSettings = (region: string, accountId: string): Settings => ({
+  instanceClass: 'db.r6g.large',
+  allocatedGib: 100,
+  kmsKey: keyArn(region, accountId, 'rds'),
+  subnetGroup: 'default',
+  optionGroup: 'default:postgres-18',
+  storageType: 'gp3',
+  iops: 3_000,
+  throughput: 125,
+  iamAuthentication: false,
+  minorUpgrades: true,
+  authority: 'rds-ca-rsa2048-g1',
+  copyTags: false,
+  deletionProtection: false,
+  networkType: 'IPV4',
+  isPublic: false,
+  logs: [],
+  monitoring: null,
+  insights: null,
+})
+
+export const keyArn = (region: string, accountId: string, name: string) =>
+  `arn:aws:kms:${region}:${accountId}:key/${name}`
 
 export const activeGroups = (ids: readonly string[]): GroupMembership[] =>
   ids.map((id) => ({ id, status: 'active' }))

@@ -27,11 +27,14 @@ export class EndpointProxy {
   #server: Server | null = null
   #change: Promise<void> = Promise.resolve()
   readonly #sockets = new Set<Socket>()
+  readonly #isCut: (source: string) => boolean
   #closed = false
 
-  constructor(at: Target) {
+  /** `isCut`: whether nothing from an address arrives here at present, whatever the route. */
+  constructor(at: Target, isCut: (source: string) => boolean = () => false) {
     this.address = at.address
     this.port = at.port
+    this.#isCut = isCut
   }
 
   get route(): Route {
@@ -43,6 +46,11 @@ export class EndpointProxy {
     this.#route = route
     this.#change = this.#change.then(() => this.#apply())
     await this.#change
+  }
+
+  /** Connections that stand end for who is cut off; a network that is gone would keep them waiting first. */
+  cut(): void {
+    for (const socket of this.#sockets) if (this.#isCut(socket.remoteAddress ?? '')) socket.destroy()
   }
 
   async close(): Promise<void> {
@@ -81,7 +89,7 @@ export class EndpointProxy {
 
   #accept(socket: Socket): void {
     this.#track(socket)
-    const route = this.#route
+    const route: Route = this.#isCut(socket.remoteAddress ?? '') ? { kind: 'silent' } : this.#route
     if (route.kind === 'forward') this.#forward(socket, route.to)
     else if (route.kind === 'refuse') socket.resetAndDestroy()
     else {

@@ -10,19 +10,20 @@ import {
 import { list, type XmlFields, type XmlList } from './xml.ts'
 
 export function instanceXml(instance: DbInstance): XmlFields {
-  const { endpoint, source, pending } = instance
+  const { endpoint, source, pending, settings } = instance
+  const { monitoring, insights } = settings
   const near = (arn: string) => (regionOfArn(arn) === instance.region ? nameOfArn(arn) : arn)
   return {
     DBInstanceIdentifier: instance.identifier,
     DbiResourceId: instance.resourceId,
     DBInstanceArn: instance.arn,
-    DBInstanceClass: 'db.r6g.large',
+    DBInstanceClass: settings.instanceClass,
     Engine: instance.engine,
     EngineVersion: instance.engineVersion,
     DBInstanceStatus: instance.status,
     MasterUsername: 'postgres',
     Endpoint: endpoint && { Address: endpoint.address, Port: endpoint.port },
-    AllocatedStorage: 100,
+    AllocatedStorage: settings.allocatedGib,
     InstanceCreateTime: instance.createdAtMs === 0 ? null : new Date(instance.createdAtMs),
     BackupRetentionPeriod: instance.backupRetentionDays,
     VpcSecurityGroups: groupsXml(instance.groups),
@@ -55,8 +56,28 @@ export function instanceXml(instance: DbInstance): XmlFields {
     PromotionTier: instance.cluster === null ? null : instance.promotionTier,
     AutomaticRestartTime:
       instance.automaticRestartAtMs === null ? null : new Date(instance.automaticRestartAtMs),
-    PubliclyAccessible: false,
-    StorageEncrypted: true,
+    PubliclyAccessible: settings.isPublic,
+    StorageEncrypted: settings.kmsKey !== null,
+    KmsKeyId: settings.kmsKey,
+    DBSubnetGroup: { DBSubnetGroupName: settings.subnetGroup },
+    OptionGroupMemberships: list('OptionGroupMembership', [
+      { OptionGroupName: settings.optionGroup, Status: 'in-sync' },
+    ]),
+    StorageType: settings.storageType,
+    Iops: settings.iops,
+    StorageThroughput: settings.throughput,
+    IAMDatabaseAuthenticationEnabled: settings.iamAuthentication,
+    AutoMinorVersionUpgrade: settings.minorUpgrades,
+    CACertificateIdentifier: settings.authority,
+    CopyTagsToSnapshot: settings.copyTags,
+    DeletionProtection: settings.deletionProtection,
+    NetworkType: settings.networkType,
+    EnabledCloudwatchLogsExports: list('member', settings.logs),
+    MonitoringInterval: monitoring?.seconds ?? 0,
+    MonitoringRoleArn: monitoring?.role,
+    PerformanceInsightsEnabled: insights !== null,
+    PerformanceInsightsKMSKeyId: insights?.key,
+    PerformanceInsightsRetentionPeriod: insights?.days,
     TagList: tagsXml(instance.tags),
   }
 }

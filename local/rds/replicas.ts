@@ -1,14 +1,17 @@
 /** Read replicas: promotion, creation, deletion. */
-import { AwsError } from '../front.ts'
+import { AwsError, formList } from '../front.ts'
 import { checkRetention, firstBackup, mustBe, restart, shown } from './instances.ts'
 import {
   activeGroups,
   arnOf,
   type DbInstance,
+  defaultSettings,
+  keyArn,
   nameOfArn,
   newResourceId,
   regionOfArn,
   replicating,
+  type Settings,
 } from './model.ts'
 import { flag, groupIds, integer, type Request, readTags, required } from './request.ts'
 import { promoteServer } from './servers.ts'
@@ -78,6 +81,8 @@ export async function createReplica({ world, region, form }: Request): Promise<X
   mustBe(source, 'available', 'backing-up', 'storage-optimization')
   const groups = groupIds(form)
   world.checkGroups(groups)
+  const isNear = source.region === region
+  checkReplica(form, source, isNear)
   const instance: DbInstance = {
     identifier,
     resourceId: newResourceId('db'),
@@ -92,11 +97,13 @@ export async function createReplica({ world, region, form }: Request): Promise<X
     multiAz: flag(form, 'MultiAZ') === true,
     // A new replica keeps no backups of its own until that is changed.
     backupRetentionDays: 0,
+    // In another Region a replica begins with the default of that Region.
     parameterGroup: {
-      name: form.get('DBParameterGroupName') ?? source.parameterGroup.name,
+      name: isNear ? source.parameterGroup.name : 'default.postgres18',
       status: 'in-sync',
     },
     groups: activeGroups(groups.length > 0 ? groups : defaultGroups(world)),
+    settings: replicaSettings(form, source, { region, accountId: world.options.accountId }),
     source: source.arn,
     replicas: [],
     statusInfos: [],
@@ -112,6 +119,70 @@ export async function createReplica({ world, region, form }: Request): Promise<X
   world.update(source.arn, { replicas: [...source.replicas, arn] })
   world.background(`creation of ${identifier}`, () => buildReplica(world, arn))
   return shown(instance)
+}
+
+/** What RDS refuses: API reference, and its own messages as people met them. */
+function checkReplica(form: URLSearchParams, source: DbInstance, isNear: boolean): void {
+  const refuse = (text: string) => new AwsError('InvalidParameterCombination', text)
+  const key = form.get('KmsKeyId')
+  if (!isNear && source.settings.kmsKey !== null && key === null)
+    throw refuse('Cannot create a cross region unencrypted read replica from encrypted source.')
+  if (source.settings.kmsKey === null && key !== null)
+    throw refuse('You cannot create an encrypted Read Replica from an unencrypted DB instance.')
+  if (form.get('DBParameterGroupName') !== null)
+    throw refuse(
+      "A parameter group can't be specified during Read Replica creation for the following DB engine: postgres",
+    )
+  if (isNear && form.get('DBSubnetGroupName') !== null)
+    throw new AwsError('DBSubnetGroupNotAllowedFault', 'DbSubnetGroupName should not be specified.')
+  if (flag(form, 'MultiAZ') && form.get('AvailabilityZone') !== null)
+    throw refuse('Requesting a specific availability zone is not valid for Multi-AZ instances.')
+  const isSmall = source.settings.allocatedGib < 400 && form.get('StorageType') === 'gp3'
+  if (isSmall && (form.get('Iops') !== null || form.get('StorageThroughput') !== null))
+    throw refuse(
+      "You can't specify IOPS or storage throughput for engine postgres and a storage size less than 400.",
+    )
+  if ((integer(form, 'MonitoringInterval') ?? 0) > 0 && form.get('MonitoringRoleArn') === null)
+    throw refuse(
+      'A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0.',
+    )
+}
+
+/** As asked for, else as its source in the same Region, else the defaults of the Region. */
+function replicaSettings(
+  form: URLSearchParams,
+  source: DbInstance,
+  { region, accountId }: { region: string; accountId: string },
+): Settings {
+  const isNear = source.region === region
+  const defaults = isNear ? source.settings : defaultSettings(region, accountId)
+  const seconds = integer(form, 'MonitoringInterval') ?? 0
+  return {
+    instanceClass: form.get('DBInstanceClass') ?? source.settings.instanceClass,
+    allocatedGib: source.settings.allocatedGib,
+    kmsKey: form.get('KmsKeyId') ?? (isNear ? source.settings.kmsKey : null),
+    subnetGroup: form.get('DBSubnetGroupName') ?? defaults.subnetGroup,
+    optionGroup: form.get('OptionGroupName') ?? defaults.optionGroup,
+    storageType: form.get('StorageType') ?? 'gp3',
+    iops: integer(form, 'Iops') ?? null,
+    throughput: integer(form, 'StorageThroughput') ?? null,
+    // Off unless it is asked for, whatever the source has.
+    iamAuthentication: flag(form, 'EnableIAMDatabaseAuthentication') ?? false,
+    minorUpgrades: flag(form, 'AutoMinorVersionUpgrade') ?? source.settings.minorUpgrades,
+    authority: form.get('CACertificateIdentifier') ?? defaults.authority,
+    copyTags: flag(form, 'CopyTagsToSnapshot') ?? false,
+    deletionProtection: flag(form, 'DeletionProtection') ?? false,
+    networkType: form.get('NetworkType') ?? defaults.networkType,
+    isPublic: flag(form, 'PubliclyAccessible') ?? false,
+    logs: formList(form, 'EnableCloudwatchLogsExports.member'),
+    monitoring: seconds > 0 ? { seconds, role: form.get('MonitoringRoleArn') ?? '' } : null,
+    insights: flag(form, 'EnablePerformanceInsights')
+      ? {
+          key: form.get('PerformanceInsightsKMSKeyId') ?? keyArn(region, accountId, 'rds'),
+          days: integer(form, 'PerformanceInsightsRetentionPeriod') ?? 7,
+        }
+      : null,
+  }
 }
 
 /** By name in the same Region; a source in another Region must be given as its ARN. */
@@ -134,7 +205,7 @@ async function buildReplica(world: World, arn: string): Promise<void> {
       const place = await world.options.allocate({ identifier, region })
       const serverId = `${identifier}-${resourceId.slice(-6).toLowerCase()}`
       const server = world.workshop.server(serverId, place.server.address, place.server.port)
-      const ways = world.ways.get(arn) ?? openWays(place)
+      const ways = world.ways.get(arn) ?? openWays(place, world.isCutFrom(region))
       world.ways.set(arn, ways)
       world.hosts.set(arn, { server, made: true, up: false, frozen: false })
       await world.bringUp(arn, () => world.workshop.buildStandby(source, server))
@@ -160,6 +231,10 @@ async function buildReplica(world: World, arn: string): Promise<void> {
 export function remove({ world, region, form }: Request): XmlFields {
   const instance = world.findInstance(region, required(form, 'DBInstanceIdentifier'))
   const { arn, replicas, identifier } = instance
+  if (instance.settings.deletionProtection) {
+    const text = 'Cannot delete protected DB Instance, please disable deletion protection and try again.'
+    throw new AwsError('InvalidParameterCombination', text)
+  }
   if (flag(form, 'SkipFinalSnapshot') !== true && !form.get('FinalDBSnapshotIdentifier')) {
     const text = 'FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.'
     throw new AwsError('InvalidParameterCombination', text)

@@ -136,6 +136,13 @@ export async function receivedPosition(server: PostgresServer): Promise<bigint |
   return row?.at ? BigInt(row.at) : null
 }
 
+/** Up to where a writer has written its log; null: it does not answer, or is no writer. */
+export async function writtenPosition(server: PostgresServer): Promise<bigint | null> {
+  const text = `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::text as at`
+  const [row] = await query<{ at: string }>(server, text).catch(() => [])
+  return row ? BigInt(row.at) : null
+}
+
 export async function answers(server: PostgresServer): Promise<boolean> {
   return await query(server, 'select 1').then(
     () => true,

@@ -4,9 +4,11 @@ import {
   activeGroups,
   arnOf,
   type DbInstance,
+  defaultSettings,
   type EndpointName,
   newResourceId,
   replicating,
+  type Settings,
 } from './model.ts'
 import { EndpointProxy, type Target } from './proxy.ts'
 import { openWays, paperName, type World } from './world.ts'
@@ -38,6 +40,9 @@ export interface InstanceSpec {
   /** Identifier of the Aurora cluster that it is a member of. */
   readonly cluster?: string
   readonly engineVersion?: string
+  /** What differs from the defaults of its Region. */
+  readonly settings?: Partial<Settings>
+  readonly parameterGroup?: string
 }
 
 export interface ClusterSpec {
@@ -107,8 +112,9 @@ function addInstance(
       : paperName(identifier, region, server?.port ?? defaultPort),
     multiAz: spec.multiAz ?? false,
     backupRetentionDays: spec.backupRetentionDays ?? 7,
-    parameterGroup: { name: 'default.postgres18', status: 'in-sync' },
+    parameterGroup: { name: spec.parameterGroup ?? 'default.postgres18', status: 'in-sync' },
     groups: groupsOf(world, spec.groups),
+    settings: { ...defaultSettings(region, world.options.accountId), ...spec.settings },
     source: spec.source === undefined ? null : get(arns, spec.source),
     replicas,
     statusInfos: spec.source === undefined ? [] : [replicating],
@@ -124,7 +130,9 @@ function addInstance(
   if (!server) return
   world.hosts.set(arn, { server, made: false, up: true, frozen: false })
   const { endpoint, controller } = spec
-  if (endpoint) world.ways.set(arn, openWays({ endpoint, ...(controller ? { controller } : {}) }))
+  if (!endpoint) return
+  const place = { endpoint, ...(controller ? { controller } : {}) }
+  world.ways.set(arn, openWays(place, world.isCutFrom(region)))
 }
 
 function addCluster(
@@ -162,8 +170,8 @@ function addCluster(
   world.clusters.set(arn, cluster, 0)
   const leadsTo = members.find(({ isWriter }) => isWriter)?.arn ?? null
   world.clusterHosts.set(arn, {
-    writer: proxyAt(spec.endpoint),
-    reader: proxyAt(spec.readerEndpoint),
+    writer: proxyAt(spec.endpoint, world.isCutFrom(region)),
+    reader: proxyAt(spec.readerEndpoint, world.isCutFrom(region)),
     leadsTo,
   })
 }
@@ -203,8 +211,8 @@ function nameOf(spec: EndpointSpec | undefined, otherwise: string): EndpointName
     : { address: otherwise, port: defaultPort }
 }
 
-function proxyAt(spec: EndpointSpec | undefined): EndpointProxy | null {
-  return spec ? new EndpointProxy(spec) : null
+function proxyAt(spec: EndpointSpec | undefined, isCut?: (source: string) => boolean): EndpointProxy | null {
+  return spec ? new EndpointProxy(spec, isCut) : null
 }
 
 function get(map: ReadonlyMap<string, string>, key: string): string {

@@ -5,6 +5,7 @@ import type { PostgresServer } from '../postgres/index.ts'
 import type { DelayName, DelaysMs } from './delays.ts'
 import type { Journal } from './events.ts'
 import { History } from './history.ts'
+import type { Lag } from './metrics.ts'
 import {
   arnOf,
   type DbCluster,
@@ -16,7 +17,7 @@ import {
   regionOfArn,
 } from './model.ts'
 import { EndpointProxy, type Route, type Target } from './proxy.ts'
-import type { Workshop } from './servers.ts'
+import { cutReplication, type Workshop } from './servers.ts'
 
 /** Where an instance really lives. An instance without a host is paper only: for fleets that nobody connects to. */
 export interface Host {
@@ -84,7 +85,19 @@ export class World {
   /** By the ARN of the global cluster: its writer endpoint, and the cluster that it leads to. */
   readonly globalHosts = new Map<string, { readonly proxy: EndpointProxy | null; leadsTo: string }>()
   readonly groups: Map<string, boolean>
+  /** How far secondary clusters of global databases are behind, by their ARN. */
+  readonly lags = new Map<string, Lag>()
+  /** What CloudWatch says instead, from now on. */
+  readonly saidLags = new Map<string, number>()
+  /** Told of the address that a global writer endpoint leads to from now on. */
+  readonly endpointListeners = new Set<(globalId: string, address: string) => void>()
   readonly downRegions = new Set<string>()
+  /** `<source address> <Region>`: who does not reach the endpoints of which Region. */
+  readonly partitions = new Set<string>()
+  /** Behind a closed group an instance feeds no replica any more: nobody promises that it does. */
+  closedGroupCuts = false
+  /** What gives its source back to a replica that is cut off from it, by its ARN. */
+  readonly cuts = new Map<string, () => Promise<void>>()
   /** Old primaries whose writes Aurora does not manage to block, for tests of what follows. */
   readonly unfenceable = new Set<string>()
   readonly #abort = new AbortController()
@@ -199,7 +212,7 @@ export class World {
     const known = this.ways.get(arn)
     if (known) return known
     const place = await this.options.allocate({ identifier: nameOfArn(arn), region: regionOfArn(arn) })
-    const ways = openWays(place)
+    const ways = openWays(place, this.isCutFrom(regionOfArn(arn)))
     this.ways.set(arn, ways)
     return ways
   }
@@ -258,6 +271,22 @@ export class World {
     return groups.some(({ id, status }) => status !== 'adding' && this.groups.get(id) === true)
   }
 
+  /** Replicas of an instance are cut off from it while its groups let nobody in, and fed again when they do. */
+  async feedReplicas(arn: string): Promise<void> {
+    const { replicas, groups } = this.instance(arn)
+    const isCut = this.closedGroupCuts && !this.isOpen(groups)
+    for (const replica of replicas) {
+      const restore = this.cuts.get(replica)
+      const server = this.server(replica)
+      if (isCut && restore === undefined && server !== null) {
+        this.cuts.set(replica, await cutReplication(server))
+      } else if (!isCut && restore !== undefined) {
+        this.cuts.delete(replica)
+        await restore()
+      }
+    }
+  }
+
   /** Brings every endpoint in line with groups, servers and roles. */
   async refreshRoutes(): Promise<void> {
     for (const [arn, { client, controller }] of this.ways) {
@@ -298,6 +327,19 @@ export class World {
     await this.refreshRoutes()
   }
 
+  isCutFrom(region: string): (source: string) => boolean {
+    return (source) => this.partitions.has(`${source} ${region}`)
+  }
+
+  /** All that there are: of instances, clusters and global clusters. */
+  proxies(): EndpointProxy[] {
+    return [
+      ...[...this.ways.values()].flatMap(({ client, controller }) => [client, controller]),
+      ...[...this.clusterHosts.values()].flatMap(({ writer, reader }) => [writer, reader]),
+      ...[...this.globalHosts.values()].map(({ proxy }) => proxy),
+    ].filter((proxy) => proxy !== null)
+  }
+
   isRegionDown(arn: string): boolean {
     return this.downRegions.has(regionOfArn(arn))
   }
@@ -323,12 +365,15 @@ export class World {
   }
 }
 
-export function openWays(place: Pick<NewPlace, 'endpoint' | 'controller'>): Ways {
+export function openWays(
+  place: Pick<NewPlace, 'endpoint' | 'controller'>,
+  isCut: (source: string) => boolean,
+): Ways {
   const { endpoint, controller } = place
   return {
     name: { address: endpoint.name ?? endpoint.address, port: endpoint.port },
-    client: new EndpointProxy(endpoint),
-    controller: controller ? new EndpointProxy(controller) : null,
+    client: new EndpointProxy(endpoint, isCut),
+    controller: controller ? new EndpointProxy(controller, isCut) : null,
   }
 }
 

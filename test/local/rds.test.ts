@@ -22,6 +22,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BusEvent } from '../../local/events.ts'
 import { answerLost, chance, noAnswer, throttled } from '../../local/rds/index.ts'
+import { keyArn } from '../../local/rds/model.ts'
 import { startLocalAws } from '../../local/stack.ts'
 import { clientConfig, writeAssembly } from './fixture.ts'
 import { ask, away, connectTo, eventually, home, knock, type RdsFixture, startRds } from './rdsFixture.ts'
@@ -571,7 +572,30 @@ describe('promotion', () => {
     await expect(create({ DBInstanceIdentifier: 'paper-01' })).rejects.toBeInstanceOf(
       DBInstanceAlreadyExistsFault,
     )
-    const reply = await create({})
+    // Its source is encrypted, with a key of its own Region.
+    const without = create({})
+    await expect(without).rejects.toMatchObject({
+      name: 'InvalidParameterCombination',
+      message: 'Cannot create a cross region unencrypted read replica from encrypted source.',
+    })
+    const key = { KmsKeyId: keyArn(home, '000000000000', 'orders') }
+    await expect(create({ ...key, DBParameterGroupName: 'own' })).rejects.toMatchObject({
+      name: 'InvalidParameterCombination',
+      message: expect.stringContaining("A parameter group can't be specified"),
+    })
+    await expect(create({ ...key, StorageType: 'gp3', Iops: 3_000 })).rejects.toMatchObject({
+      message: expect.stringContaining("You can't specify IOPS"),
+    })
+    const reply = await create({
+      ...key,
+      DBSubnetGroupName: 'private',
+      EnableIAMDatabaseAuthentication: true,
+    })
+    expect(reply.DBInstance).toMatchObject({
+      ...key,
+      DBSubnetGroup: { DBSubnetGroupName: 'private' },
+      IAMDatabaseAuthenticationEnabled: true,
+    })
     expect(reply.DBInstance?.DBInstanceStatus).toBe('creating')
     expect(reply.DBInstance?.Endpoint).toBeUndefined()
     await eventually(async () => (await status('orders')) === 'backing-up')

@@ -247,6 +247,16 @@ describe('a global database', () => {
     ).rejects.toBeInstanceOf(GlobalClusterNotFoundFault)
   })
 
+  test('who is cut off from a Region gets no answer there, and a connection that stood is gone', async () => {
+    const session = await connectTo(at(writerDoor))
+    const ended = new Promise((resolve) => session.once('end', resolve))
+    fixture.rds.cutOff('127.0.0.1', home)
+    await ended
+    expect([await knock(at(writerDoor)), await knock(at(readerDoor))]).toEqual(['silent', 'silent'])
+    fixture.rds.cutOff('127.0.0.1', home, false)
+    expect(await knock(at(writerDoor))).toBe('answered')
+  })
+
   test('a switchover is refused while a member is unhealthy, and for a target that is no ARN', async () => {
     await expect(switchover('shop-far')).rejects.toBeInstanceOf(DBClusterNotFoundFault)
     await expect(failover(secondaryArn, { AllowDataLoss: true, Switchover: true })).rejects.toMatchObject({
@@ -293,7 +303,12 @@ describe('a global database', () => {
     await write(11)
     await eventually(async () => (await ask(far, 'select n from kept where n = 11')).length === 1)
     for (const id of ['far-1', 'far-2']) await fixture.rds.cutReplication(id)
+    const cutAtMs = Date.now()
     await write(12)
+    // CloudWatch of the secondary's Region says how far it is behind, and goes on doing so as long as the writer answers.
+    expect(await lags(home)).toEqual([])
+    await eventually(async () => ((await lags(away)).at(-1)?.Maximum ?? 0) > 500)
+    expect((await lags(away)).at(-1)?.Maximum).toBeLessThanOrEqual(Date.now() - cutAtMs + slackMs)
     const old = serverOf(writer(await look()) ?? '')
     await fixture.rds.regionDown(home)
     await expect(switchover(secondaryArn, abroad)).rejects.toBeInstanceOf(InvalidGlobalClusterStateFault)
@@ -319,6 +334,17 @@ describe('a global database', () => {
     expect(Events.at(-1)?.Message).toMatch(/global writer endpoint/)
   })
 })
+
+/** What was not yet seen to be received when the stream was cut. */
+const slackMs = 5_000
+const lags = (region: string) =>
+  fixture.rds.samples(region, {
+    MetricName: 'AuroraGlobalDBRPOLag',
+    Dimensions: [
+      { Name: 'DBClusterIdentifier', Value: region === away ? 'shop-far' : 'shop' },
+      { Name: 'SourceRegion', Value: home },
+    ],
+  })
 
 /** Of a server itself, past every proxy. */
 function serverOf(instance: string): Place {
