@@ -172,6 +172,16 @@ export async function runStep(
   const blank = { cluster: '', kind: 'failover', reason: '' } as const
   if (!read.ok) return refused(blank, [read.message])
   const { error: _caught, ...input } = read.value
+  return runReadStep({ input, execution }, step, body, world)
+}
+
+/** As `runStep`, of an input that is known to be one. */
+export async function runReadStep(
+  { input, execution }: { input: WorkflowInput; execution: string },
+  step: WorkflowStep,
+  body: (context: StepContext, input: WorkflowInput) => Promise<StepResult>,
+  world: { ports: Ports; fleet: FleetDocument },
+): Promise<StepResult> {
   const cluster = world.fleet.clusters.find((each) => each.id === input.cluster)
   if (cluster === undefined) {
     const known = world.fleet.clusters.map((each) => each.id).join(', ')

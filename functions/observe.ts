@@ -86,7 +86,7 @@ class Loop {
   private onEnd(node: NodeId, ended: SessionEnded): void {
     const known = this.ends.get(node)
     if (known?.how !== 'told') this.ends.set(node, { ...ended, atMs: this.world.clock.monotonicMs() })
-    this.alarm.abort()
+    this.alarm.abort(`the session on ${node} ended`)
   }
 
   async run(): Promise<string> {

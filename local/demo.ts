@@ -87,16 +87,23 @@ function say(text: string): void {
   if (!options.json) console.log(text)
 }
 
-/** `  0.012 s  confirming  A33  message`, wrapped under itself. */
-function line(atMs: number, name: string, row: string | null, message: string): void {
-  const head = `${(atMs / 1000).toFixed(3).padStart(8)} s  ${name.padEnd(19)} ${(row ?? '').padEnd(4)}`
-  const room = Math.max(20, width - head.length - 1)
+/** A sentence, wrapped. */
+const tell = (text: string) => say(wrapped(text, width).join('\n'))
+
+function wrapped(text: string, room: number): string[] {
   const lines: string[] = ['']
-  for (const word of message.split(' ')) {
+  for (const word of text.split(' ')) {
     const last = lines.at(-1) ?? ''
     if (last.length > 0 && last.length + 1 + word.length > room) lines.push(word)
     else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
   }
+  return lines
+}
+
+/** `  0.012 s  confirming  A33  message`, wrapped under itself. */
+function line(atMs: number, name: string, row: string | null, message: string): void {
+  const head = `${(atMs / 1000).toFixed(3).padStart(8)} s  ${name.padEnd(19)} ${(row ?? '').padEnd(4)}`
+  const lines = wrapped(message, Math.max(20, width - head.length - 1))
   say(
     lines
       .map((text, index) =>
@@ -183,7 +190,7 @@ function broken(result: DrillResult): string[] {
 
 async function main(): Promise<void> {
   const startedMs = monotonicMs()
-  say(`Starting ${servers[options.engine]}, AWS's APIs on loopback, and the synthesised stack …`)
+  tell(`Starting ${servers[options.engine]}, AWS's APIs on loopback, and the synthesised stack …`)
   const log = options.log === undefined ? undefined : createWriteStream(options.log)
   starting = Embedded.start({
     engine: options.engine,
@@ -194,9 +201,8 @@ async function main(): Promise<void> {
   })
   const running = await starting
   const primary = running.state?.primary ?? '?'
-  say(
-    `Steady after ${((monotonicMs() - startedMs) / 1000).toFixed(1)} s: ${primary} is the primary; a client writes through ${endpointName}.\n`,
-  )
+  const seconds = ((monotonicMs() - startedMs) / 1000).toFixed(1)
+  tell(`Steady after ${seconds} s: ${primary} is the primary; a client writes through ${endpointName}.\n`)
   let stop = () => {}
   const result = await drill(running, {
     fault: options.fault,

@@ -128,7 +128,10 @@ function readStateMachine({ properties, arn }: Resolved): StateMachineResource {
 }
 
 function readRule({ properties, ref, arn }: Resolved): Rule {
-  const targets = (properties.Targets ?? []) as Record<string, unknown>[]
+  // One bus stands for those of all Regions: what a rule would forward to it is there already.
+  const targets = ((properties.Targets ?? []) as Record<string, unknown>[]).filter(
+    ({ Arn }) => !String(Arn).includes(':event-bus/'),
+  )
   return {
     name: ref,
     arn,

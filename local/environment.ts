@@ -1,15 +1,17 @@
-/** One execution environment of a function: a worker thread with its own variables. */
+/** One execution environment of a function: a worker thread, or a process, with its own variables. */
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { Worker } from 'node:worker_threads'
 import type { LambdaFunction } from './deployment.ts'
 import type { InvocationFault } from './lambda.ts'
 import type { ErrorReport, InvokeMessage, WorkerMessage } from './lambda-worker.ts'
+import { type Runtime, startProcess, startThread } from './runtimes.ts'
 
 export interface EnvironmentSettings {
   readonly fn: LambdaFunction & { readonly taskRoot: string }
   readonly variables: Record<string, string>
   readonly log: (line: string) => void
+  /** See `LambdaOptions`. */
+  readonly enter?: readonly string[] | undefined
 }
 
 type Outcome = { readonly error: ErrorReport } | { readonly error?: undefined; readonly payload: string }
@@ -18,7 +20,7 @@ type Outcome = { readonly error: ErrorReport } | { readonly error?: undefined; r
 const loadMostMs = 60_000
 
 export class Environment {
-  readonly #worker: Worker
+  readonly #runtime: Runtime
   readonly #fn: LambdaFunction
   readonly #loaded: Promise<ErrorReport | null>
   #settle: ((outcome: Outcome) => void) | null = null
@@ -26,34 +28,28 @@ export class Environment {
   /** False once the worker has ended or is being ended: never to be used again. */
   alive = true
 
-  constructor({ fn, variables, log }: EnvironmentSettings, onEnd: () => void) {
+  constructor({ fn, variables, log, enter }: EnvironmentSettings, onEnd: () => void) {
     this.#fn = fn
-    this.#worker = new Worker(new URL('./lambda-worker.ts', import.meta.url), {
-      workerData: { taskRoot: fn.taskRoot, handler: fn.handler },
-      env: variables,
-      // Nothing of how the parent was started (test runners, loaders) may leak in.
-      execArgv: [],
-      stdout: true,
-      stderr: true,
-    })
-    for (const stream of [this.#worker.stdout, this.#worker.stderr]) logLines(stream, fn.name, log)
+    const setup = { taskRoot: fn.taskRoot, handler: fn.handler }
+    this.#runtime = enter ? startProcess(enter, setup, variables) : startThread(setup, variables)
+    for (const stream of this.#runtime.output) logLines(stream, fn.name, log)
     this.#loaded = new Promise((resolve) => {
       const slow = setTimeout(() => resolve(loadFailure('took too long')), loadMostMs)
       const finish = (error: ErrorReport | null) => {
         clearTimeout(slow)
         resolve(error)
       }
-      this.#worker.on('message', (message: WorkerMessage) => {
+      this.#runtime.onMessage((message: WorkerMessage) => {
         if (message.kind === 'loaded') finish(null)
         else if (message.kind === 'loadFailed') finish(message.error)
         else this.#finish(message)
       })
-      this.#worker.on('error', (error: Error) => {
+      this.#runtime.onError((error) => {
         log(`${fn.name}: ${(error.stack ?? String(error)).slice(0, 2000)}`)
         this.#die({ errorType: error.name, errorMessage: error.message })
         finish(loadFailure(error.message))
       })
-      this.#worker.on('exit', (code) => {
+      this.#runtime.onExit((code) => {
         this.#die(exitReport(this.#current?.requestId, code))
         finish(loadFailure(`exit status ${code}`))
         onEnd()
@@ -82,7 +78,7 @@ export class Environment {
         timers.push(setTimeout(() => this.#die(exitReport(message.requestId, 137)), fault.kill))
       }
       const delay = fault.delayMs ?? 0
-      const post = () => this.#worker.postMessage({ ...message, timeoutMs: message.timeoutMs - delay })
+      const post = () => this.#runtime.send({ ...message, timeoutMs: message.timeoutMs - delay })
       if (delay > 0) timers.push(setTimeout(post, delay))
       else post()
     })
@@ -96,6 +92,12 @@ export class Environment {
     // Nobody may see the end of an invocation whose handler could still act.
     if (!this.alive) await this.#terminate()
     return outcome
+  }
+
+  /** The environment dies as it stands; what it was asked for fails as when Lambda loses one. */
+  async crash(): Promise<void> {
+    this.#die(exitReport(this.#current?.requestId, 137))
+    await this.#terminate()
   }
 
   async end(reason: string): Promise<void> {
@@ -115,7 +117,7 @@ export class Environment {
 
   async #terminate(): Promise<void> {
     this.alive = false
-    await this.#worker.terminate()
+    await this.#runtime.terminate()
   }
 }
 

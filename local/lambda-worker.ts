@@ -36,20 +36,22 @@ export type WorkerMessage =
 
 type Handler = (event: unknown, context: unknown) => unknown
 
-const port = parentPort
-if (!port) throw new Error('lambda-worker.ts is started by lambda.ts')
-const { taskRoot, handler } = workerData as WorkerSetup
+if (!parentPort && !process.send) throw new Error('lambda-worker.ts is started by environment.ts')
+const { taskRoot, handler }: WorkerSetup = parentPort ? workerData : JSON.parse(process.argv[2] ?? '')
 
 try {
   const run = await load()
-  port.on('message', (message: InvokeMessage) => void invoke(run, message))
+  const onMessage = (message: InvokeMessage) => void invoke(run, message)
+  if (parentPort) parentPort.on('message', onMessage)
+  else process.on('message', onMessage).on('disconnect', () => process.exit())
   send({ kind: 'loaded' })
 } catch (error) {
   send({ kind: 'loadFailed', error: report(error) })
 }
 
 function send(message: WorkerMessage): void {
-  port?.postMessage(message)
+  if (parentPort) parentPort.postMessage(message)
+  else process.send?.(message)
 }
 
 async function load(): Promise<Handler> {

@@ -1,6 +1,6 @@
 /**
- * Lambda's API over worker threads that run the deployed bundles: one invocation per worker at a time, more workers
- * on demand. A function that exceeds its time-out is cut off by ending its worker. Not modelled: the freeze of an
+ * Lambda's API over worker threads that run the deployed bundles (or over processes, see `enter`): one invocation per
+ * worker at a time, more workers on demand. A function that exceeds its time-out is cut off by ending its worker. Not modelled: the freeze of an
  * environment between invocations (timers go on here), permissions, payload limits, /tmp.
  */
 import { randomUUID } from 'node:crypto'
@@ -45,6 +45,11 @@ export interface LambdaOptions {
   /** Variables that every function gets besides its own: endpoints, credentials, Region. Read at each start of one. */
   readonly environment: () => Record<string, string>
   readonly log: (line: string) => void
+  /**
+   * The command that stands in front of a function's process and puts it where it belongs, such as into a network
+   * namespace; undefined: a thread of this process.
+   */
+  readonly enter?: (functionName: string) => readonly string[] | undefined
   /** Environments per function; above it an invocation is refused, as at a reserved concurrency. */
   readonly environmentsMost?: number
   /** Waits between the attempts of an asynchronous invocation; AWS: one and two minutes. */
@@ -159,6 +164,12 @@ export class LambdaService {
     this.#timers.add(timer)
   }
 
+  /** Ends every environment of a function, whatever it is doing; the next invocation starts a new one. */
+  async crash(name: string): Promise<void> {
+    const { pool } = this.#resolve(name, null)
+    await Promise.all([...pool.all].map((environment) => environment.crash()))
+  }
+
   /** Ends every environment; invocations in flight fail. */
   async close(): Promise<void> {
     this.#closed = true
@@ -235,6 +246,7 @@ export class LambdaService {
         ...pool.fn.environment,
       },
       log: this.#options.log,
+      enter: this.#options.enter?.(pool.fn.name),
     }
     const environment = new Environment(settings, () => pool.all.delete(environment))
     pool.all.add(environment)

@@ -12,6 +12,8 @@ export interface Machine {
   readonly shellEnvironment?: Readonly<Record<string, string>>
   readonly uid?: number | null
   readonly gid?: number | null
+  /** In front of its host's shell: a command that enters the machine's namespaces and runs the rest. */
+  readonly enter?: readonly string[]
 }
 
 export type PowerState = 'pending' | 'running' | 'stopping' | 'stopped'

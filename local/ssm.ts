@@ -132,7 +132,8 @@ export class SsmService {
     if (invocation.timer) clearTimeout(invocation.timer)
     invocation.status = 'InProgress'
     invocation.statusDetails = 'InProgress'
-    const child = spawn('/bin/sh', ['-c', script], {
+    const [program = '', ...args] = [...(machine.enter ?? []), '/bin/sh', '-c', script]
+    const child = spawn(program, args, {
       cwd: invocation.directory ?? machine.cwd ?? '/',
       env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', ...machine.shellEnvironment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -12,7 +12,7 @@ import { type LocalDynamoDb, startDynamoDb } from './dynamodb.ts'
 import { Ec2Service } from './ec2.ts'
 import { type BusEvent, EventsService } from './events.ts'
 import { Feed } from './feed.ts'
-import { type Front, type QueryApi, startFront, unknownOperation } from './front.ts'
+import { type Front, type JsonApi, type QueryApi, startFront, unknownOperation } from './front.ts'
 import { LambdaService } from './lambda.ts'
 import type { Machine } from './machine.ts'
 import { type RdsControlPlane, rdsVersion } from './rds/index.ts'
@@ -21,7 +21,7 @@ import { type Message, SnsService } from './sns.ts'
 import { SsmService } from './ssm.ts'
 import { type Identity, resolveAssembly } from './template.ts'
 import { WorkflowService } from './workflow.ts'
-import { Zone } from './zone.ts'
+import { absolute, Zone } from './zone.ts'
 
 /** Where the local parts listen: what a configuration may need to name. */
 export interface Places {
@@ -42,8 +42,14 @@ export interface LocalAwsOptions {
   readonly machines: readonly Machine[]
   /** Fixed A records: names of nodes and observers' canaries to IPv4 addresses. */
   readonly hosts: Readonly<Record<string, string>>
+  /** Called once with what moves a name of theirs; returns how to stop that. */
+  readonly onHosts?: (move: (name: string, address: string) => void) => () => void
   readonly zone: { readonly id: string; readonly name: string }
-  /** Databases of RDS, if there are any; the caller's to close. With them comes a CloudWatch without samples. */
+  /** Where all of this listens; default: loopback. */
+  readonly address?: string
+  /** Functions that run in processes of their own, elsewhere: see `LambdaOptions.enter`. */
+  readonly enter?: (functionName: string) => readonly string[] | undefined
+  /** Databases of RDS, if there are any; the caller's to close. With them comes a CloudWatch of what it measures. */
   readonly rds?: RdsControlPlane
   /** What is published to people. */
   readonly onMessage?: (message: Message) => void
@@ -103,14 +109,16 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
     for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
-    const dns = await startDns([zone], options.hosts, overrides.ports?.dns)
+    const dns = await startDns([zone], options.hosts, overrides.ports?.dns, options.address)
     closers.push(() => dns.close())
+    const moved = options.onHosts?.((name, address) => dns.hosts.set(absolute(name), address))
+    if (moved) closers.push(moved)
     const { assembly, remove } = withConfig(readAssembly(options.assembly), options.config, {
       resolver: dns.address,
     })
     closers.push(remove)
     const deployment = readDeployment(assembly, resolveAssembly(assembly, identity, overrides.parameters))
-    const dynamodb = await startDynamoDb(overrides.ports?.dynamodb)
+    const dynamodb = await startDynamoDb(overrides.ports?.dynamodb, options.address)
     closers.push(() => dynamodb.close())
 
     let frontUrl = ''
@@ -119,6 +127,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
       functions: deployment.functions,
       environment,
       log,
+      ...(options.enter ? { enter: options.enter } : {}),
       ...(overrides.asyncRetryMs ? { asyncRetryMs: overrides.asyncRetryMs } : {}),
     })
     const workflow = new WorkflowService({
@@ -147,7 +156,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
           AWSStepFunctions: (operation, input) => workflow.handle(operation, input),
           AmazonSSM: (operation, input) => ssm.handle(operation, input),
           AWSEvents: (operation, input) => events.handle(operation, input),
-          ...(options.rds ? { [cloudWatch]: withoutSamples } : {}),
+          ...(options.rds ? { [cloudWatch]: metricsOf(options.rds) } : {}),
         },
         query: {
           '2016-11-15': (operation, form) => ec2.handle(operation, form),
@@ -160,6 +169,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
         },
       },
       overrides.ports?.front,
+      options.address,
     )
     frontUrl = front.url
     const feed = new Feed({
@@ -229,13 +239,15 @@ function hostServices(
   return { ec2, ssm }
 }
 
-/** CloudWatch without samples and alarms: what is missing is unknown, and no instance's lag is measured here. */
+/** CloudWatch without alarms; of samples it has what the local RDS measures. */
 const cloudWatch = 'GraniteServiceVersion20100801'
-const withoutSamples = (operation: string) => {
-  if (operation === 'DescribeAlarms') return { MetricAlarms: [] }
-  if (operation !== 'GetMetricStatistics') throw unknownOperation(operation)
-  return { Label: '', Datapoints: [] }
-}
+const metricsOf =
+  (rds: RdsControlPlane): JsonApi =>
+  async (operation, input, { region }) => {
+    if (operation === 'DescribeAlarms') return { MetricAlarms: [] }
+    if (operation !== 'GetMetricStatistics') throw unknownOperation(operation)
+    return { Label: '', Datapoints: await rds.samples(region, input) }
+  }
 
 /** Its events reach the rules of their own Region only, as on AWS. */
 function rdsService(

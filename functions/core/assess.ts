@@ -22,12 +22,13 @@ export interface Assessment {
 }
 
 export function assess(input: AssessInput): Assessment {
-  const { facts, sight, state } = readFacts(input)
+  const reading = readFacts(input)
+  const { facts } = reading
   const decision = decide(facts)
   return {
     facts,
     decision,
-    availability: availability(input),
-    issues: findIssues({ input, facts, sight, state, decision }),
+    availability: availability(reading),
+    issues: findIssues({ input, ...reading, decision }),
   }
 }

@@ -1,12 +1,11 @@
 /** What clients can do right now, as far as the observers see. */
 import { isOutOfRecovery } from './classify.ts'
-import { readFacts } from './facts.ts'
-import { type AssessInput, countOf, type NodeSight } from './sight.ts'
+import type { Reading } from './facts.ts'
+import { countOf, type NodeSight } from './sight.ts'
 import type { Availability, ClusterState } from './types.ts'
 
 /** A hint like every report: for people, never for a decision. */
-export function availability(input: AssessInput): Availability {
-  const { facts, sight, state } = readFacts(input)
+export function availability({ facts, sight, state }: Reading): Availability {
   const primary = sight.nodes.get(facts.primary)
   const reasons: string[] = []
   const answers = (node: NodeSight) => countOf(node, (c) => isOutOfRecovery(c) || c === 'recovery') > 0

@@ -113,7 +113,14 @@ export type Facts = {
 
 const operating: readonly Phase[] = ['confirming', 'fencing', 'promoting', 'repointing']
 
-export function readFacts(input: AssessInput): { facts: Facts; sight: Sight; state: ClusterState | null } {
+/** Facts, and what they were read from. */
+export interface Reading {
+  readonly facts: Facts
+  readonly sight: Sight
+  readonly state: ClusterState | null
+}
+
+export function readFacts(input: AssessInput): Reading {
   const sight = readSight(input)
   const state = input.state.kind === 'found' ? input.state.value : null
   const primary = state ? sight.nodes.get(state.primary) : undefined

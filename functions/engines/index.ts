@@ -5,6 +5,7 @@ import type { Clock, Engine } from '../ports.ts'
 import { createMysqlEngine } from './mysql/index.ts'
 import { passwordsBy, type TokenPlace } from './passwords.ts'
 import { createPostgresEngine } from './postgres/index.ts'
+import { withReaders } from './readers.ts'
 import type { Authorities } from './tls.ts'
 
 export interface EnginesOptions {
@@ -35,7 +36,7 @@ export function createEngines(options: EnginesOptions): { of(cluster: ClusterCon
 }
 
 /** Who elects by itself is looked at; whatever is to be done goes through the provider's API. */
-function watchOnly({ probe, openSession }: Engine): Engine {
+function watchOnly(engine: Engine): Engine {
   const message = 'Aurora elects by itself: nothing is done to it by SQL'
-  return { probe, openSession, act: async () => ({ outcome: 'refused', message }) }
+  return { ...withReaders(engine), act: async () => ({ outcome: 'refused', message }) }
 }

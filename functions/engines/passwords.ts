@@ -35,7 +35,7 @@ export async function endpointOf(
   { address }: Place,
   addressesOf: (name: string) => Promise<readonly string[]> = resolve,
 ): Promise<{ region: string; hostname: string }> {
-  const own = cluster.nodes.find((node) => node.address === address)
+  const own = cluster.nodes.find((node) => node.address === address || node.readerAddress === address)
   const region = (own ?? cluster.nodes[0])?.region ?? ''
   if (isIP(address) === 0) return { region, hostname: address }
   if (own) return { region, hostname: nameOf(own) }

@@ -26,6 +26,19 @@ import { dirname, join } from 'node:path'
 /** The user that runs the servers; null: the user that runs this process. */
 export type RunAs = { readonly uid: number; readonly gid: number } | null
 
+/**
+ * How server programs are started where their user, or the place in which they run, is not this process's: commands
+ * that stand in front of them, each with its arguments.
+ */
+export interface Launch {
+  /** Owner of the servers' files, as this process names it; null: this process's user. */
+  readonly owner: RunAs
+  /** Changes the user. */
+  readonly asUser: readonly string[]
+  /** Enters the place of a node, such as its network namespace; runs before `asUser`. */
+  readonly enter: (node: string) => readonly string[]
+}
+
 /** `nobody` on every Linux distribution that matters; it needs no entry in the password file to be used. */
 const unprivileged = 65534
 
@@ -119,9 +132,10 @@ export function serverEnvironment(): Record<string, string> {
 }
 
 /** Runs a program to its end as `runAs`; throws with its output when it fails. */
-export async function run(file: string, args: readonly string[], runAs: RunAs, cwd: string): Promise<string> {
+export async function run(command: readonly string[], runAs: RunAs, cwd: string): Promise<string> {
+  const [file = '', ...args] = command
   return await new Promise((resolve, reject) => {
-    const child = spawn(file, [...args], {
+    const child = spawn(file, args, {
       cwd,
       env: serverEnvironment(),
       stdio: ['ignore', 'pipe', 'pipe'],

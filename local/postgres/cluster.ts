@@ -2,14 +2,14 @@
  * Real PostgreSQL servers on loopback addresses: one primary and its streaming standbys, for the demo and the tests.
  * `fsync` is off, for speed on a laptop: a killed *process* loses nothing by that, a crashed machine would.
  */
-import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { HostConfig } from '../../functions/core/types.ts'
 import { formatConninfo } from '../../functions/engines/postgres/conninfo.ts'
 import { takeBackup } from './backup.ts'
-import { chooseRunAs, makeBaseDirectory, prepareBinaries, type RunAs, run } from './binaries.ts'
+import { chooseRunAs, type Launch, makeBaseDirectory, prepareBinaries, type RunAs, run } from './binaries.ts'
 import { killProcesses, processesOf, removeSharedMemory, sharedMemoryId } from './processes.ts'
 import { PostgresServer, type ServerSpec } from './server.ts'
 
@@ -28,6 +28,12 @@ export interface ClusterOptions {
   readonly directory?: string
   /** 'any': `ANY 1` of all other nodes, on every node. */
   readonly synchronous: 'any' | 'none'
+  /** Where a node's data is, below `directory`, with `{node}` for its id; what is above must exist. Default: `{node}`. */
+  readonly dataDirectory?: string
+  /** Default: here, as `nobody` under root. */
+  readonly launch?: Launch
+  /** From which addresses (CIDR) clients, standbys and functions come, besides loopback. */
+  readonly network?: string
 }
 
 export class PostgresCluster {
@@ -36,22 +42,26 @@ export class PostgresCluster {
   /** `postgres`, `pg_ctl` and `pg_basebackup` as host scripts call them: as the user of this process, root or not. */
   readonly binDirectory: string
   readonly runAs: RunAs
+  readonly #options: ClusterOptions
 
   private constructor(
     servers: ReadonlyMap<string, PostgresServer>,
     directory: string,
     binDirectory: string,
     runAs: RunAs,
+    options: ClusterOptions,
   ) {
     this.servers = servers
     this.directory = directory
     this.binDirectory = binDirectory
     this.runAs = runAs
+    this.#options = options
   }
 
   /** Resolves when all standbys stream and, with 'any', commits wait for them. About two seconds. */
   static async create(options: ClusterOptions): Promise<PostgresCluster> {
-    const runAs = chooseRunAs()
+    const { launch } = options
+    const runAs = launch ? launch.owner : chooseRunAs()
     const directory = options.directory ?? makeBaseDirectory(runAs)
     mkdirSync(directory, { recursive: true, mode: 0o755 })
     const binaries = prepareBinaries(directory, runAs)
@@ -59,13 +69,13 @@ export class PostgresCluster {
     const servers = new Map<string, PostgresServer>()
     for (const spec of options.nodes) {
       const place = {
-        dataDirectory: join(directory, spec.id),
+        dataDirectory: join(directory, (options.dataDirectory ?? '{node}').replaceAll('{node}', spec.id)),
         logFile: join(directory, 'log', `${spec.id}.log`),
       }
-      servers.set(spec.id, new PostgresServer(spec, { ...place, binaries, runAs }))
+      servers.set(spec.id, new PostgresServer(spec, { ...place, binaries, runAs, launch }))
     }
-    const binDirectory = writeWrappers(directory, binaries, runAs)
-    const cluster = new PostgresCluster(servers, directory, binDirectory, runAs)
+    const binDirectory = writeWrappers(directory, binaries, runAs, launch?.asUser)
+    const cluster = new PostgresCluster(servers, directory, binDirectory, runAs, options)
     try {
       await cluster.#build(binaries, options.synchronous)
     } catch (error) {
@@ -81,7 +91,7 @@ export class PostgresCluster {
    */
   hostConfig(): HostConfig {
     return {
-      dataDirectory: join(this.directory, '{node}'),
+      dataDirectory: join(this.directory, this.#options.dataDirectory ?? '{node}'),
       binDirectory: this.binDirectory,
       osUser: null,
       startCommand: `"{binDirectory}/pg_ctl" start -w -t 30 -s -D "{dataDirectory}" -l "${this.directory}/log/{node}.log"`,
@@ -141,7 +151,13 @@ export class PostgresCluster {
     makeOwned(primary.dataDirectory, this.runAs)
     const initdb = ['-A', 'trust', '-U', 'postgres', '--no-sync', '--no-instructions', '--locale=C']
     const size = ['--encoding=UTF8', '--wal-segsize=1', '-D', primary.dataDirectory]
-    await run(join(binaries, 'initdb'), [...initdb, ...size], this.runAs, this.directory)
+    const { launch, network } = this.#options
+    const command = [...(launch?.asUser ?? []), join(binaries, 'initdb'), ...initdb, ...size]
+    await run(command, launch ? null : this.runAs, this.directory)
+    if (network !== undefined) {
+      const lines = ['all', 'replication'].map((database) => `host ${database} all ${network} trust\n`)
+      appendFileSync(join(primary.dataDirectory, 'pg_hba.conf'), lines.join(''))
+    }
     this.#write(primary, 'postgresql.conf', settingsOf(primary))
     await primary.start()
     await this.#createRoles(primary)
@@ -296,14 +312,20 @@ function makeOwned(path: string, runAs: RunAs): void {
  * Host scripts run as the user of this process, so that `node` and this repository are reachable even below a 0700
  * home of root; only the server programs change to the user of the servers, here in the wrappers.
  */
-function writeWrappers(directory: string, binaries: string, runAs: RunAs): string {
+function writeWrappers(
+  directory: string,
+  binaries: string,
+  runAs: RunAs,
+  launched: readonly string[] | undefined,
+): string {
   const bin = join(directory, 'bin')
   mkdirSync(bin, { mode: 0o755 })
   const node = quoteShell(process.execPath)
   const here = (file: string) => quoteShell(join(import.meta.dirname, file))
   for (const program of ['postgres', 'pg_ctl']) {
     const real = quoteShell(join(binaries, program))
-    const asUser = runAs ? `${node} ${here('as_user.ts')} ${runAs.uid} ${runAs.gid} ` : ''
+    const changed = runAs ? `${node} ${here('as_user.ts')} ${runAs.uid} ${runAs.gid} ` : ''
+    const asUser = launched ? launched.map((word) => `${quoteShell(word)} `).join('') : changed
     writeScript(join(bin, program), `exec ${asUser}${real} "$@"`)
   }
   const user = runAs ? `UNDERSTUDY_RUN_AS=${runAs.uid}:${runAs.gid} ` : ''

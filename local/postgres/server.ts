@@ -4,7 +4,7 @@ import { closeSync, existsSync, fchownSync, openSync, readFileSync } from 'node:
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, DatabaseError } from 'pg'
-import { type RunAs, serverEnvironment } from './binaries.ts'
+import { type Launch, type RunAs, serverEnvironment } from './binaries.ts'
 import {
   freezeProcesses,
   killProcesses,
@@ -27,6 +27,8 @@ export interface ServerPlace {
   /** Directory of the real binaries, reachable by `runAs`. */
   readonly binaries: string
   readonly runAs: RunAs
+  /** Instead of starting it as `runAs`, here. */
+  readonly launch?: Launch | undefined
 }
 
 export type StopMode = 'fast' | 'immediate'
@@ -123,15 +125,18 @@ export class PostgresServer {
   }
 
   #spawn(): void {
-    const log = openSync(this.#place.logFile, 'a')
+    const { logFile, binaries, runAs, launch } = this.#place
+    const log = openSync(logFile, 'a')
     // pg_ctl, as a host script calls it, opens it as the user of the server.
-    if (this.#place.runAs) fchownSync(log, this.#place.runAs.uid, this.#place.runAs.gid)
-    const child = spawn(join(this.#place.binaries, 'postgres'), ['-D', this.dataDirectory], {
+    if (runAs) fchownSync(log, runAs.uid, runAs.gid)
+    const before = launch ? [...launch.enter(this.id), ...launch.asUser] : []
+    const [program = '', ...args] = [...before, join(binaries, 'postgres'), '-D', this.dataDirectory]
+    const child = spawn(program, args, {
       cwd: this.dataDirectory,
       env: serverEnvironment(),
       detached: true, // a Ctrl-C at the terminal is for the demo, which closes its servers itself
       stdio: ['ignore', log, log],
-      ...(this.#place.runAs ?? {}),
+      ...(launch ? {} : runAs),
     })
     closeSync(log)
     child.on('error', (error) => {

@@ -229,22 +229,26 @@ export class World {
     this.onAct(act)
   }
 
+  clock(by: Invocation): Ports['clock'] {
+    return {
+      monotonicMs: () => this.time.nowMs,
+      wallMs: () => 1_700_000_000_000 + this.time.nowMs + this.wallSkewMs(by),
+      sleep: async (ms, signal) => {
+        await this.sleep(ms, signal)
+        if (by.dead) await unanswered()
+      },
+    }
+  }
+
   /** The ports of one invocation. */
-  ports(by: Invocation, endsAtMs = Number.POSITIVE_INFINITY): Ports {
+  ports(by: Invocation, endsAtMs = by.endsAtMs): Ports {
     by.endsAtMs = endsAtMs
     const silent = () => undefined
     const unavailable = (): never => {
       throw unreachable('no answer')
     }
     return {
-      clock: {
-        monotonicMs: () => this.time.nowMs,
-        wallMs: () => 1_700_000_000_000 + this.time.nowMs + this.wallSkewMs(by),
-        sleep: async (ms, signal) => {
-          await this.sleep(ms, signal)
-          if (by.dead) await unanswered()
-        },
-      },
+      clock: this.clock(by),
       store: this.store(by),
       functions: {
         look: (request) =>
@@ -451,7 +455,7 @@ export class World {
         !this.databases.of(node).hung,
       trip: (name, effect) =>
         this.call(me, name, () => this.roundTrip('operator', request.node, effect), lost),
-      sleep: (ms) => this.time.sleep(ms),
+      time: this.time,
       acted: ({ node, action, term }) =>
         this.act(me, { kind: 'sql', node, action, term, claimId: request.claimId }),
       promotionMs: this.promotionMs,

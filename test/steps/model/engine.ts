@@ -13,15 +13,19 @@ import {
 } from '../../../functions/engines/postgres/conninfo.ts'
 import type { Engine, SqlAction, SqlResult } from '../../../functions/ports.ts'
 import type { Databases, Server, Session } from './postgres.ts'
+import type { VirtualTime } from './time.ts'
 
 class Refusal extends Error {}
+
+/** How often a session looks whether its promotion has come about. */
+const promotionLookMs = 2
 
 export interface EngineWorld {
   readonly databases: Databases
   readonly reachable: (node: string) => boolean
   /** One round trip to the node, where faults happen. */
   trip<T>(name: string, effect: () => T): Promise<T>
-  sleep(ms: number): Promise<void>
+  readonly time: Pick<VirtualTime, 'sleep' | 'until'>
   /** Called at the effect of each act. */
   acted(act: { node: string; action: SqlAction; term: number }): void
   /** How long a promotion takes after it was asked for. */
@@ -99,17 +103,21 @@ async function carryOut(
     acted()
     promoteLater(world, server)
   })
-  for (let waited = 0; server.inRecovery; waited += 2) {
-    if (waited > context.timeoutMs) throw new Error('promotion was asked for and the node is in recovery')
-    await world.sleep(2)
+  let waitedMs = 0
+  const isPromoted = () => {
+    waitedMs += promotionLookMs
     if (!session.alive) throw new Error('the session was ended')
+    if (server.inRecovery && waitedMs > context.timeoutMs)
+      throw new Error('promotion was asked for and the node is in recovery')
+    return !server.inRecovery
   }
+  if (server.inRecovery) await world.time.until(isPromoted, promotionLookMs)
   return { outcome: 'done', timeline: server.timeline, message: 'promoted' }
 }
 
 /** Asked for once, it comes about whatever happens to the session. */
 function promoteLater(world: EngineWorld, server: Server): void {
-  void world.sleep(world.promotionMs).then(() => {
+  void world.time.sleep(world.promotionMs).then(() => {
     if (server.running && server.inRecovery) world.databases.promote(server)
   })
 }

@@ -1,8 +1,10 @@
 /** Virtual time: a sleep costs nothing; whoever sleeps shortest wakes first, and only when nobody else can go on. */
 interface Sleeper {
-  readonly atMs: number
-  readonly order: number
+  atMs: number
+  order: number
   wake: (() => void) | null
+  /** Asked when its time has come: milliseconds until it is asked again, or null: it wakes. */
+  readonly again: (() => number | null) | null
 }
 
 /** Somebody who was to be woken and needs not be any more. */
@@ -53,13 +55,17 @@ const isBefore = (a: Sleeper, b: Sleeper) => a.atMs < b.atMs || (a.atMs === b.at
 /** So often the process may turn to something else, such as to a message that ends it. */
 const turnsBetweenBreaths = 20_000
 
+/** To queue a microtask by: cheaper than `queueMicrotask`, which keeps a resource for each. */
+const resolved = Promise.resolve()
+
 export class VirtualTime {
   nowMs = 1_000
   private order = 0
   private readonly sleepers = new Sleepers()
 
   after(ms: number, wake: () => void): Alarm {
-    const sleeper: Sleeper = { atMs: this.nowMs + Math.max(0, ms), order: this.order++, wake }
+    const atMs = this.nowMs + Math.max(0, ms)
+    const sleeper: Sleeper = { atMs, order: this.order++, wake, again: null }
     this.sleepers.add(sleeper)
     return {
       cancel: () => {
@@ -71,6 +77,29 @@ export class VirtualTime {
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.after(ms, resolve)
+    })
+  }
+
+  /**
+   * Waits until it is so, asking every so many milliseconds, for the first time after so many; rejects with what `isSo`
+   * throws. `isSo` changes nothing, since nobody is woken to ask it: it must become true or throw some time.
+   */
+  until(isSo: () => boolean, everyMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sleeper: Sleeper = {
+        atMs: this.nowMs + everyMs,
+        order: this.order++,
+        wake: resolve,
+        again: () => {
+          try {
+            return isSo() ? null : everyMs
+          } catch (error) {
+            sleeper.wake = () => reject(error)
+            return null
+          }
+        },
+      }
+      this.sleepers.add(sleeper)
     })
   }
 
@@ -98,10 +127,10 @@ export class VirtualTime {
         breathed = false
         next()
         if (++turns % turnsBetweenBreaths === 0) setImmediate(turn)
-        else queueMicrotask(soon)
+        else void resolved.then(soon)
       }
       const soon = () => process.nextTick(turn)
-      queueMicrotask(soon)
+      void resolved.then(soon)
     })
   }
 
@@ -109,7 +138,11 @@ export class VirtualTime {
     for (let sleeper = this.sleepers.take(); sleeper !== undefined; sleeper = this.sleepers.take()) {
       if (sleeper.wake === null) continue
       this.nowMs = Math.max(this.nowMs, sleeper.atMs)
-      return sleeper.wake
+      const againMs = sleeper.again === null ? null : sleeper.again()
+      if (againMs === null) return sleeper.wake
+      sleeper.atMs = this.nowMs + againMs
+      sleeper.order = this.order++
+      this.sleepers.add(sleeper)
     }
     return undefined
   }
