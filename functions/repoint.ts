@@ -7,7 +7,7 @@ import { followLeft } from './acts/settling.ts'
 import { isDown, majority } from './core/classify.ts'
 import { isManaged } from './core/engine.ts'
 import { pollWithinStepMs } from './core/limits.ts'
-import { agreement } from './core/looks.ts'
+import { agreement, anyRow } from './core/looks.ts'
 import type { ClusterConfig, EndpointLook, Look, NodeConfig } from './core/types.ts'
 import type { StepResult, WorkflowInput } from './core/workflow.ts'
 import { type StepContext, stepEntry } from './entry.ts'
@@ -62,9 +62,17 @@ async function withoutCommit(
     return done(input, 'end', [`${reason}; assess resumes in a new term`])
   }
   await followLeft(context, operation, found.looks)
-  if ((input.waits ?? 0) === patience) await operation.write({}, { kind: 'paged', message: reason })
-  // Followers alone did not help: fenced and fallen nodes are brought back, and then asked again.
-  return waiting(input, (input.waits ?? 0) < patience ? 'repoint' : 'settle', reason)
+  const waits = input.waits ?? 0
+  // Once: where settle takes turns with it, only every second count comes by here.
+  if (waits === patience || waits === patience + 1)
+    await operation.write({}, { kind: 'paged', message: reason })
+  // Followers alone did not help, or there are none (H27): fenced and fallen nodes are brought back, then it is asked again.
+  const isHelpless = waits >= context.cluster.policy.silentLooks && !mayAnybodyFollow(operation, found.looks)
+  return waiting(input, waits < patience && !isHelpless ? 'repoint' : 'settle', reason)
+}
+
+function mayAnybodyFollow({ cluster, state }: Operation, looks: readonly Look[]): boolean {
+  return cluster.nodes.some(({ id }) => id !== state.primary && anyRow(looks, id)?.inRecovery === true)
 }
 
 async function finish(
