@@ -17,6 +17,8 @@ export interface ChaosOptions {
   readonly only?: number
   readonly faults?: readonly FaultKind[]
   readonly keep?: boolean
+  /** Times which everything may last longer than its bound: a test is not about how fast the machine is. Default 1. */
+  readonly patience?: number
   /** Which namespaces may be used; default: whichever work here. */
   readonly namespaces?: readonly Isolation['kind'][]
   readonly say?: (text: string) => void
@@ -35,13 +37,13 @@ export type ChaosOutcome =
     }
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosOutcome> {
-  const { seed, only, faults = faultKinds, keep = false, say = () => undefined } = options
+  const { seed, only, faults = faultKinds, keep = false, patience = 1, say = () => undefined } = options
   const isolation = await findIsolation(options.namespaces)
   if (typeof isolation === 'string') return { kind: 'impossible', reason: isolation }
   const folder = mkdtempSync(join(tmpdir(), 'understudy-chaos-'))
   chmodSync(folder, 0o755)
   const rounds = only === undefined ? Array.from({ length: options.rounds }, (_, at) => at + 1) : [only]
-  const setup: WorldSetup = { isolation, folder, seed, rounds, faults, keep }
+  const setup: WorldSetup = { isolation, folder, seed, rounds, faults, keep, patience }
   writeFileSync(
     join(folder, 'run.json'),
     `${JSON.stringify({ seed, rounds, faults, isolation: isolation.kind }, null, 2)}\n`,

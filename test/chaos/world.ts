@@ -25,6 +25,7 @@ export interface WorldSetup {
   readonly rounds: readonly number[]
   readonly faults: readonly FaultKind[]
   readonly keep: boolean
+  readonly patience: number
 }
 
 /** What `run.ts` is told. */
@@ -86,7 +87,8 @@ async function startWorld(): Promise<Surroundings> {
       setup: { client, name: endpointName, resolver: embedded.resolver, port: embedded.port, connections },
     })),
   )
-  return { servers, network, workload, ledger: new Map(), record: (line) => void lines.push(line) }
+  const record = (line: Line) => void lines.push(line)
+  return { servers, network, workload, ledger: new Map(), record, patience: setup.patience }
 }
 
 /** One line each, as it was; compressed when nothing was wrong. */

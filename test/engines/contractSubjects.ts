@@ -86,7 +86,7 @@ export async function modelSubject(): Promise<Subject> {
       await time.sleep(1)
       return effect()
     },
-    sleep: (ms) => time.sleep(ms),
+    time,
     acted: () => {},
     promotionMs: 5,
   }).act

@@ -179,10 +179,7 @@ export class World {
 
   /** Is the machine that answers at the node's address running? */
   hostUp(node: NodeId): boolean {
-    const { address } = this.databases.of(node).config
-    for (const each of this.instances.all.values())
-      if (each.address === address && (each.state === 'running' || each.state === 'stopping')) return true
-    return false
+    return this.instances.isUp(this.databases.of(node).config.address)
   }
 
   /** A call of a port: a round trip to somewhere, with the fault that the hook decides on. */

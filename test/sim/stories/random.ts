@@ -171,7 +171,7 @@ function draw(random: Random): Trouble {
 
 export const story: Story<Parameters> = {
   name: 'random',
-  weight: 8,
+  weight: 0.9,
   aims: ['F38', 'F45', 'S1', 'S4', 'S5'],
   plan: (random) => ({ rounds: random.between(2, 5), random }),
   run: async (sim, { rounds, random }) => {

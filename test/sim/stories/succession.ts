@@ -34,9 +34,10 @@ function away(sim: Sim): void {
 
 export const story: Story<Parameters> = {
   name: 'succession',
-  weight: 12,
+  // Beside stories of a tenth each: about half of all, and a third are aimed ones.
+  weight: 2.6,
   aims: ['F1', 'S1', 'S5', 'S11'],
-  plan: (random) => ({ falls: random.between(8, 24), rate: random.pick([0, 0, 0.002, 0.01]), random }),
+  plan: (random) => ({ falls: random.between(16, 48), rate: random.pick([0, 0, 0.002, 0.01]), random }),
   setup: () => ({
     policy: { cooldownMs: 0, loss: { mode: 'never' }, synchronousCount: 1 },
     count: 3,

@@ -7,7 +7,7 @@ import { type CommandResult, command } from '../../../functions/command.ts'
 import { confirm } from '../../../functions/confirm.ts'
 import { functionTimeoutSeconds, type WorkflowStep } from '../../../functions/core/limits.ts'
 import type { Look, ObserverId } from '../../../functions/core/types.ts'
-import { runStep } from '../../../functions/entry.ts'
+import { runReadStep, runStep } from '../../../functions/entry.ts'
 import { fence } from '../../../functions/fence.ts'
 import { look } from '../../../functions/look.ts'
 import { observe } from '../../../functions/observe.ts'
@@ -17,7 +17,7 @@ import { promote } from '../../../functions/promote.ts'
 import { record } from '../../../functions/record.ts'
 import { repoint } from '../../../functions/repoint.ts'
 import type { Resolve } from '../../../functions/resolve.ts'
-import { isWorkflowHalt } from '../../../functions/schemas.ts'
+import { isWorkflowHalt, type WorkflowData } from '../../../functions/schemas.ts'
 import { settle } from '../../../functions/settle.ts'
 import type { Invocation } from '../../steps/model/invocation.ts'
 import type { World } from '../../steps/world.ts'
@@ -105,8 +105,8 @@ export class Deployment {
         wants: (change) => change.kind === 'state',
         ...{ batchSize: 25, windowMs: 1_000, retries: 10 },
         deliver: (records) =>
-          this.lambda.invoke('record', functionTimeoutSeconds.record, (ports) =>
-            record(ports, imagesOf(records)),
+          this.lambda.invoke('record', functionTimeoutSeconds.record, (me) =>
+            record(world.ports(me), imagesOf(records)),
           ),
       },
     ])
@@ -147,10 +147,16 @@ export class Deployment {
     const name = /(?:^|-)([a-z]+)(?::\d+)?$/.exec(FunctionName)?.[1] ?? FunctionName
     if (name === 'command') return this.command(Payload)
     const step = name as WorkflowStep
-    const { fleet } = this.world
-    return this.lambda.invoke(`${execution} ${step}`, functionTimeoutSeconds[step], (ports) =>
-      runStep(Payload, step, bodies[step], { ports, fleet }),
-    )
+    const { world } = this
+    const { fleet } = world
+    const { careful } = world.table
+    return this.lambda.invoke(`${execution} ${step}`, functionTimeoutSeconds[step], (me) => {
+      const ports = world.ports(me)
+      if (careful) return runStep(Payload, step, bodies[step], { ports, fleet })
+      const { input, execution } = Payload as { input: WorkflowData; execution: string }
+      const { error: _caught, ...data } = input
+      return runReadStep({ input: data, execution }, step, bodies[step], { ports, fleet })
+    })
   }
 
   /** A person's, or the workflow's way out. */
@@ -159,7 +165,8 @@ export class Deployment {
     return this.lambda.invoke(
       `command ${String(event.command)}`,
       functionTimeoutSeconds.command,
-      async (ports) => {
+      async (me) => {
+        const ports = this.world.ports(me)
         const result = await command({ ports, fleet }, event)
         if (result.outcome === 'refused' && isWorkflowHalt(event)) throw new Error(result.reasons.join('; '))
         return result
@@ -169,8 +176,8 @@ export class Deployment {
 
   assess(trigger: Trigger): Promise<Record<string, string>> {
     const { fleet } = this.world
-    return this.lambda.invoke('assess', functionTimeoutSeconds.assess, (ports) =>
-      assess({ ports, fleet }, trigger),
+    return this.lambda.invoke('assess', functionTimeoutSeconds.assess, (me) =>
+      assess({ ports: this.world.ports(me), fleet }, trigger),
     )
   }
 
@@ -201,8 +208,8 @@ export class Deployment {
       if (!this.random.chance(this.eventsLost)) time.after(wayMs, target)
     }
     deliver(() =>
-      this.lambda.send('assess', functionTimeoutSeconds.assess, (ports) =>
-        assess({ ports, fleet }, { kind: 'tick', eventMs }),
+      this.lambda.send('assess', functionTimeoutSeconds.assess, (me) =>
+        assess({ ports: this.world.ports(me), fleet }, { kind: 'tick', eventMs }),
       ),
     )
     for (const { id } of fleet.observers) deliver(() => this.observe(id, eventMs))
@@ -211,16 +218,16 @@ export class Deployment {
   private observe(observer: string, eventMs: number): void {
     const { world } = this
     if (world.observersDown.has(observer)) return
-    this.lambda.send(`observe ${observer}`, functionTimeoutSeconds.observe, (ports, me) =>
-      observe({
-        ...{ fleet: world.fleet, observer, store: ports.store, clock: ports.clock, logger: ports.logger },
+    this.lambda.send(`observe ${observer}`, functionTimeoutSeconds.observe, (me) => {
+      const { store, clock, logger, remainingMs } = world.ports(me)
+      return observe({
+        ...{ fleet: world.fleet, observer, store, clock, logger, remainingMs },
         engine: () => this.options.ways.engineOf(observer, { isDead: () => me.dead }),
         canary: () => this.canary(observer),
-        remainingMs: ports.remainingMs,
         token: Math.floor(eventMs / minuteMs),
         holder: me.name,
-      }),
-    )
+      })
+    })
   }
 
   private async canary(observer: string): Promise<boolean> {
@@ -234,8 +241,8 @@ export class Deployment {
     const { time, fleet } = this.world
     const woken = fleet.clusters.map(({ id }) => id)
     time.after(500 + this.random.below(1_500), () =>
-      this.lambda.send('assess', functionTimeoutSeconds.assess, (ports) =>
-        assess({ ports, fleet }, { kind: 'hint', woken, reported: [] }),
+      this.lambda.send('assess', functionTimeoutSeconds.assess, (me) =>
+        assess({ ports: this.world.ports(me), fleet }, { kind: 'hint', woken, reported: [] }),
       ),
     )
   }
@@ -271,13 +278,13 @@ export class Deployment {
 
   private lookFrom(observer: string, request: LookRequest): Promise<Look> {
     const { world, options } = this
-    return this.lambda.invoke(`look ${observer}`, functionTimeoutSeconds.look, (ports, me) =>
+    return this.lambda.invoke(`look ${observer}`, functionTimeoutSeconds.look, (me) =>
       look(
         {
           fleet: world.fleet,
           observer,
           engine: () => options.ways.engineOf(observer, { isDead: () => me.dead }),
-          clock: ports.clock,
+          clock: world.clock(me),
           resolve: this.resolve,
           canary: () => this.canary(observer),
         },
@@ -297,9 +304,9 @@ export class Deployment {
   private operate(request: OperateRequest): Promise<SqlResult> {
     const { world } = this
     const name = `operate ${request.action.do} on ${request.node}`
-    return this.lambda.invoke(name, functionTimeoutSeconds.operate, (ports, me) => {
+    return this.lambda.invoke(name, functionTimeoutSeconds.operate, (me) => {
       const engine = world.engine(me, request) as Engine
-      return operate({ fleet: world.fleet, store: ports.store, engine: () => engine }, request)
+      return operate({ fleet: world.fleet, store: world.store(me), engine: () => engine }, request)
     })
   }
 }

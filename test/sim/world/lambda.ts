@@ -2,7 +2,6 @@
  * Functions as Lambda runs them: an invocation of its own each time, ended at its time-out. What troubles may do to one:
  * never start it, start it late or twice, tell its caller of a failure while it runs on, let it run on after its time.
  */
-import type { Ports } from '../../../functions/ports.ts'
 import { Invocation } from '../../steps/model/invocation.ts'
 import type { World } from '../../steps/world.ts'
 import type { Random } from '../random.ts'
@@ -36,7 +35,7 @@ export const calm: LambdaTroubles = {
 /** No request of an ended function is under way for longer than this. */
 export const afterlifeMs = 9_000
 
-type Body<T> = (ports: Ports, me: Invocation) => Promise<T>
+type Body<T> = (me: Invocation) => Promise<T>
 
 export class Lambda {
   troubles: LambdaTroubles = { ...calm }
@@ -87,8 +86,9 @@ export class Lambda {
       if (overMs === 0) me.kill()
       else time.after(overMs, me.kill)
     })
-    me.died.catch(() => reject(new TaskError('Lambda.Unknown', 'the sandbox was lost')))
-    body(this.world.ports(me, time.nowMs + limitMs), me).then(
+    me.endsAtMs = time.nowMs + limitMs
+    me.onDeath = () => reject(new TaskError('Lambda.Unknown', 'the sandbox was lost'))
+    body(me).then(
       (value) => {
         alarm.cancel()
         // What is answered after its end reaches nobody.

@@ -11,8 +11,10 @@ export class Recorder {
   readonly entries: Entry[] = []
   private readonly worlds: readonly World[]
   private readonly first: World
-  private readonly sights = new Map<string, Answer>()
-  private readonly streams = new Map<string, boolean>()
+  /** By observer and node. */
+  private readonly sights = new Map<string, Map<NodeId, Answer>>()
+  /** By standby, and whom it was told to follow. */
+  private readonly streams = new Map<NodeId, Map<NodeId, boolean>>()
   private readonly writers = new Map<NodeId, string>()
   private readonly said = new Set<string>()
   private readonly told = new Map<NodeId, { deployment: string; term: number }>()
@@ -56,7 +58,7 @@ export class Recorder {
 
   add(entry: Happened): void {
     if (entry.kind === 'acknowledged') this.acknowledged.add(entry.commit)
-    this.entries.push({ ...entry, atMs: this.first.time.nowMs } as Entry)
+    this.entries.push(Object.assign(entry, { atMs: this.first.time.nowMs }) as Entry)
   }
 
   /** Something changed that ways and streams hang on: what is true of them is looked at once all of it has. */
@@ -143,8 +145,13 @@ export class Recorder {
 
   /** Commits that somebody was told of and that are not in its log. */
   private missingOn(node: NodeId): number[] {
-    const kept = new Set(this.first.databases.of(node).log.map(({ id }) => id))
-    return [...this.acknowledged].filter((commit) => !kept.has(commit))
+    const { databases } = this.first
+    // One byte for each commit there is: histories are long, and promotions many.
+    const kept = new Uint8Array(databases.newest + 1)
+    for (const { id } of databases.of(node).log) kept[id] = 1
+    const missing: number[] = []
+    for (const commit of this.acknowledged) if (kept[commit] !== 1) missing.push(commit)
+    return missing
   }
 
   /** Looks at every way, stream and writer, and writes down what is not as it was. */
@@ -160,10 +167,10 @@ export class Recorder {
         this.add({ kind: 'writer', node: id, accepts, reign: server.reign, timeline: server.timeline })
       }
       for (const observer of fleet.observers) {
-        const key = `${observer.id} ${id}`
+        const sights = of(this.sights, observer.id)
         const answer = this.answer(observer.id, id)
-        if (this.sights.get(key) === answer) continue
-        this.sights.set(key, answer)
+        if (sights.get(id) === answer) continue
+        sights.set(id, answer)
         this.add({ kind: 'sight', from: observer.id, node: id, answer })
       }
       this.stream(id)
@@ -186,17 +193,16 @@ export class Recorder {
     const { databases } = this.first
     const server = databases.of(id)
     const upstream = databases.upstreamOf(server)
-    const is = upstream === undefined ? null : `${id} ${upstream.id}`
-    for (const [key, progresses] of this.streams) {
-      const [from = '', node = ''] = key.split(' ')
-      if (from !== id || key === is || !progresses) continue
-      this.streams.set(key, false)
-      this.add({ kind: 'stream', from, node, progresses: false })
+    const streams = of(this.streams, id)
+    for (const [node, progresses] of streams) {
+      if (node === upstream?.id || !progresses) continue
+      streams.set(node, false)
+      this.add({ kind: 'stream', from: id, node, progresses: false })
     }
-    if (is === null || upstream === undefined) return
+    if (upstream === undefined) return
     const progresses = databases.progresses(server)
-    if (this.streams.get(is) === progresses) return
-    this.streams.set(is, progresses)
+    if (streams.get(upstream.id) === progresses) return
+    streams.set(upstream.id, progresses)
     this.add({ kind: 'stream', from: id, node: upstream.id, progresses })
   }
 
@@ -230,6 +236,13 @@ export class Recorder {
       ),
     }
   }
+}
+
+/** The inner map of that key. */
+function of<V>(all: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const known = all.get(key) ?? new Map<string, V>()
+  all.set(key, known)
+  return known
 }
 
 function classOf(sqlState: string) {

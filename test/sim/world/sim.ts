@@ -151,12 +151,15 @@ export class Sim {
 
   /** Waits until it is so, looking every 100 ms; false: it was not within that time. */
   async until(isSo: () => boolean, mostMs = 600_000, everyMs = 100): Promise<boolean> {
+    if (isSo()) return true
     const endMs = this.time.nowMs + mostMs
-    while (!isSo()) {
-      if (this.time.nowMs >= endMs) return false
-      await this.sleep(everyMs)
-    }
-    return true
+    if (mostMs <= 0) return false
+    let so = false
+    await this.time.until(() => {
+      so = isSo()
+      return so || this.time.nowMs >= endMs
+    }, everyMs)
+    return so
   }
 
   // -------------------------------------------------------------------------------------------------------------
@@ -331,7 +334,7 @@ export class Sim {
       return Math.max(0, Math.min(random.pick([300, 3_000, 15_000, 40_000, 65_000]), mostMs))
     }
     const service = serviceOf(name)
-    const rate = service === undefined ? 0 : weather[service]
+    const rate = service === null ? 0 : weather[service]
     if (rate === 0 || !random.chance(rate)) return undefined
     const repeated = service === 'table' || service === 'names'
     return random.pick(repeated ? (['lose', 'refuse', 'again'] as const) : (['lose', 'refuse'] as const))
@@ -391,10 +394,21 @@ export class Sim {
   }
 }
 
-function serviceOf(name: string): keyof Weather | undefined {
+const services = new Map<string, keyof Weather | null>()
+
+/** Which service a call is one of, looked up once for each name. */
+function serviceOf(name: string): keyof Weather | null {
+  const known = services.get(name)
+  if (known !== undefined) return known
+  const service = readService(name)
+  services.set(name, service)
+  return service
+}
+
+function readService(name: string): keyof Weather | null {
   if (/^(read|write|append|open|close)/.test(name)) return name === 'readName' ? 'names' : 'table'
   if (name === 'swap' || name === 'inSync') return 'names'
   if (name === 'describe' || name === 'stop' || name === 'start') return 'instances'
   if (name.startsWith('host:')) return 'hosts'
-  return name.includes(':') ? 'sessions' : undefined
+  return name.includes(':') ? 'sessions' : null
 }

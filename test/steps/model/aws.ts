@@ -19,6 +19,7 @@ export class Instance {
 
 export class Instances {
   readonly all = new Map<string, Instance>()
+  private readonly byAddress = new Map<string, Instance[]>()
   /** Ids that EC2 refuses to stop or start. */
   readonly refusing = new Set<string>()
   /** Called after each change of a state. */
@@ -35,6 +36,14 @@ export class Instances {
 
   add(instance: Instance): void {
     this.all.set(instance.id, instance)
+    this.byAddress.set(instance.address, [...(this.byAddress.get(instance.address) ?? []), instance])
+  }
+
+  /** Is a machine up that answers at this address? */
+  isUp(address: string): boolean {
+    for (const { state } of this.byAddress.get(address) ?? [])
+      if (state === 'running' || state === 'stopping') return true
+    return false
   }
 
   view(id: string): InstanceView {

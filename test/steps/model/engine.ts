@@ -6,13 +6,10 @@ import {
   formatConninfo,
   frozenConninfo,
   frozenPrefix,
-  isFrozen,
-  parseConninfo,
-  parseMark,
   replaceUpstream,
 } from '../../../functions/engines/postgres/conninfo.ts'
 import type { Engine, SqlAction, SqlResult } from '../../../functions/ports.ts'
-import type { Databases, Server, Session } from './postgres.ts'
+import { type Databases, following, type Server, type Session } from './postgres.ts'
 import type { VirtualTime } from './time.ts'
 
 class Refusal extends Error {}
@@ -141,9 +138,9 @@ function promotable(
 }
 
 function isFrozenFor(server: Server, { deployment, term }: Context): boolean {
-  const mark = parseMark(server.conninfo)
+  const mark = following(server.conninfo).mark
   return (
-    isFrozen(server.conninfo) &&
+    following(server.conninfo).frozen &&
     server.restoreCommand === '' &&
     mark?.deployment === deployment &&
     mark.term === term
@@ -158,7 +155,7 @@ function effects(server: Server, action: Exclude<SqlAction, { do: 'promote' }>, 
     return { outcome: 'done', message: 'listed' }
   }
   if (!server.inRecovery) throw new Refusal('the node is out of recovery')
-  const mark = parseMark(server.conninfo)
+  const mark = following(server.conninfo).mark
   if (mark && action.do !== 'measure') {
     if (mark.deployment !== context.deployment) throw new Refusal(`the mark of ${mark.deployment} is on it`)
     if (mark.term > context.term) throw new Refusal(`the node carries the newer term ${mark.term}`)
@@ -170,7 +167,7 @@ function effects(server: Server, action: Exclude<SqlAction, { do: 'promote' }>, 
       if (!isFrozenFor(server, context)) throw new Refusal('the node is not frozen for this term')
       return { outcome: 'done', measurement: measurement(server), message: 'measured' }
     case 'unfreeze':
-      if (isFrozen(server.conninfo)) {
+      if (following(server.conninfo).frozen) {
         server.conninfo = action.primaryConninfo
         server.restoreCommand = action.restoreCommand
       }
@@ -178,7 +175,7 @@ function effects(server: Server, action: Exclude<SqlAction, { do: 'promote' }>, 
     case 'follow':
       return follow(server, action, context)
     case 'reconnect':
-      if (isFrozen(server.conninfo)) throw new Refusal('the node is frozen')
+      if (following(server.conninfo).frozen) throw new Refusal('the node is frozen')
       server.receiver = null
       return { outcome: 'done', message: 'the WAL receiver connects anew' }
   }
@@ -203,8 +200,8 @@ const measurement = (server: Server) => ({
 
 function follow(server: Server, action: SqlAction & { do: 'follow' }, context: Context): SqlResult {
   const { address, port } = action.upstream
-  const current = parseConninfo(server.conninfo)
-  const there = current.get('host') === address && current.get('port') === String(port)
+  const current = following(server.conninfo)
+  const there = current.host === address && current.port === String(port)
   if (!there && !isFrozenFor(server, context)) throw new Refusal('neither frozen for this term nor there')
   const next = replaceUpstream(server.conninfo, [
     ['host', address],

@@ -5,8 +5,6 @@ import type { ClusterConfig, NodeConfig } from '../../../functions/core/types.ts
 import {
   formatConninfo,
   frozenConninfo,
-  isFrozen,
-  parseMark,
   replaceUpstream,
 } from '../../../functions/engines/postgres/conninfo.ts'
 import {
@@ -17,7 +15,7 @@ import {
   stopWritesScript,
 } from '../../../functions/engines/postgres/host.ts'
 import type { Host } from '../../../functions/ports.ts'
-import { baseBytes, type Databases, type Server } from './postgres.ts'
+import { baseBytes, type Databases, following, type Server } from './postgres.ts'
 
 export type HostCommand = { readonly term: number } & (
   | { readonly do: 'stopWrites' | 'resumeWrites' | 'discard' }
@@ -75,7 +73,7 @@ export async function runOnHost(
 }
 
 async function carryOut(world: HostWorld, server: Server, command: HostCommand): Promise<string> {
-  const mark = parseMark(server.conninfo)
+  const mark = following(server.conninfo).mark
   if (mark && mark.deployment !== world.deployment) throw new Refusal('the mark of another deployment')
   if (mark && mark.term > command.term) throw new Refusal(`the mark of the newer term ${mark.term}`)
   switch (command.do) {
@@ -95,7 +93,8 @@ async function stopWrites(world: HostWorld, server: Server, term: number): Promi
   const { deployment } = world
   const ours = server.stopped?.term === term
   if (server.running && server.inRecovery) {
-    if (!ours || parseMark(server.conninfo)?.term !== term) throw new Refusal('in recovery, not by this term')
+    if (!ours || following(server.conninfo).mark?.term !== term)
+      throw new Refusal('in recovery, not by this term')
     return `checkpoint=${server.stopped?.checkpointBytes}`
   }
   if (!server.running && !ours) throw new Refusal('the server is stopped, and not by this term')
@@ -131,7 +130,7 @@ async function resumeWrites(world: HostWorld, server: Server, term: number): Pro
   }
   if (server.stopped === null) throw new Refusal('no write-stop of ours is recorded on this host')
   if (server.stopped.term > term) throw new Refusal('stopped for a newer term')
-  if (server.running && !isFrozen(server.conninfo)) throw new Refusal('the server follows somebody')
+  if (server.running && !following(server.conninfo).frozen) throw new Refusal('the server follows somebody')
   await step('stop', () => server.running && server.end('told'))
   await step('start', () => {
     server.conninfo = server.stopped?.conninfo ?? ''
@@ -145,7 +144,7 @@ async function rejoin(world: HostWorld, server: Server, term: number, from: Node
   const step = <T>(name: string, effect: () => T) => world.step(`rejoin-${name}:${server.id}`, effect)
   const { deployment } = world
   if (server.running && !server.inRecovery) throw new Refusal('the server is not in recovery')
-  if (server.running && parseMark(server.conninfo) === null) throw new Refusal('no mark of ours')
+  if (server.running && following(server.conninfo).mark === null) throw new Refusal('no mark of ours')
   if (server.running && server.receiver?.upstream === from.id) return 'already: streams'
   const upstream = world.databases.of(from.id)
   // The signal file and the mark first: whatever starts the server from here on starts a standby (H08).

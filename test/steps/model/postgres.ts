@@ -4,7 +4,7 @@
  */
 import { parseSynchronousNames } from '../../../functions/core/synchronous.ts'
 import type { Downstream, NodeConfig, NodeId, ProbeOutcome, ProbeRow } from '../../../functions/core/types.ts'
-import { isFrozen, parseConninfo, parseFreeze } from '../../../functions/engines/postgres/conninfo.ts'
+import { isFrozen, parseConninfo, parseMark } from '../../../functions/engines/postgres/conninfo.ts'
 
 /** One entry of the log. The same id at the same place means the same log up to there. */
 export interface Entry {
@@ -13,19 +13,20 @@ export interface Entry {
   readonly returned?: ((server: Server, commit: number) => void) | undefined
 }
 
-/** What streaming needs of a `primary_conninfo`. */
+/** What a `primary_conninfo` says. */
 interface Following {
   readonly host: string | undefined
   readonly port: string | undefined
   readonly name: string
   readonly frozen: boolean
-  readonly frozenBy: ProbeRow['frozenBy']
+  /** Deployment and term that it carries, in force as a freeze or not. */
+  readonly mark: ProbeRow['frozenBy']
 }
 
 const followings = new Map<string, Following>()
 
 /** Parsed once for each text: it is looked at by every probe and commit. */
-function following(conninfo: string): Following {
+export function following(conninfo: string): Following {
   const known = followings.get(conninfo)
   if (known) return known
   const options = parseConninfo(conninfo)
@@ -34,7 +35,7 @@ function following(conninfo: string): Following {
     port: options.get('port'),
     name: options.get('application_name') ?? '',
     frozen: isFrozen(conninfo),
-    frozenBy: parseFreeze(conninfo),
+    mark: parseMark(conninfo),
   }
   if (followings.size > 10_000) followings.clear()
   followings.set(conninfo, parsed)
@@ -381,6 +382,7 @@ export class Databases {
 
   protected row(server: Server, writeProbe: ProbeRow['writeProbe']): ProbeRow {
     const upstream = server.receiver && this.of(server.receiver.upstream)
+    const told = following(server.conninfo)
     return {
       inRecovery: server.inRecovery,
       timeline: server.timeline,
@@ -404,7 +406,7 @@ export class Databases {
           : null,
       primaryConninfo: server.conninfo,
       restoreCommand: server.restoreCommand,
-      frozenBy: following(server.conninfo).frozenBy,
+      frozenBy: told.frozen ? told.mark : null,
       downstream: this.downstreamOf(server),
       synchronous: {
         names: server.synchronousNames,
