@@ -8,7 +8,7 @@ import { agreement } from '../core/looks.ts'
 import { streamsFrom } from '../core/settle.ts'
 import { adoptedState, keptStatuses } from '../core/state.ts'
 import { readSynchronousSet } from '../core/synchronous.ts'
-import type { ClusterConfig, ClusterState, Look, NodeId, ProbeRow } from '../core/types.ts'
+import type { ClusterConfig, ClusterState, Look, NodeId, ProbeRow, SynchronousSet } from '../core/types.ts'
 import { executionName } from '../core/workflow.ts'
 import { closedNodes, type Identified, identifyManaged } from '../managed/identify.ts'
 import { movesNoName } from '../managed/nativeRepoint.ts'
@@ -71,7 +71,7 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
     primary: found.primary,
     timeline: found.row.timeline,
     systemIdentifier: found.row.systemIdentifier,
-    synchronous: readSynchronousSet(cluster, found.primary, found.row),
+    synchronous: unproven(readSynchronousSet(cluster, found.primary, found.row)),
     instanceIds: identified.ids,
     streaming: identified.streaming,
     id: world.ports.newId(),
@@ -91,6 +91,12 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
   const name = executionName(cluster.id, term, 'settle', `adopted-${world.ports.newId().slice(0, 8)}`)
   await world.ports.workflow.start(name, { cluster: cluster.id, kind: 'settle', reason: 'adopted', by })
   return answer
+}
+
+/** S9: what was acknowledged before this look may be on nobody of the list; settle finds out. */
+function unproven(set: SynchronousSet): SynchronousSet {
+  if (set.status !== 'provable') return set
+  return { ...set, status: 'unknown', reasons: ['it is not seen to hold yet what was acknowledged before'] }
 }
 
 /** Where Aurora moves the name, nothing of it is ours to read or to change. */

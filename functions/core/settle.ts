@@ -261,16 +261,20 @@ const alarmRow: Row<SettleNodeFacts, 'alarm'> = {
 
 export const isAlarm = (facts: SettleNodeFacts) => alarmRow.test(facts)
 
-/** Of the primary's synchronous list. `wanted`: the list that a managed one should be; null: it is. */
+/**
+ * Of the primary's synchronous list. `wanted`: the list that a managed one should be; null: it is. `held`: what was
+ * acknowledged before the list was in force is on as many of its standbys as it wants, too.
+ */
 export type SetFacts = {
   readonly seen: SynchronousSet
   readonly seenBefore: SynchronousSet
   readonly recorded: SynchronousSet
   readonly managed: boolean
   readonly wanted: SynchronousSet | null
+  readonly held: boolean
 }
 
-const setRows: readonly Row<SetFacts, 'recordSet' | 'list' | 'nothing'>[] = [
+const setRows: readonly Row<SetFacts, 'recordSet' | 'list' | 'left' | 'nothing'>[] = [
   {
     id: 'T20',
     when: 'two looks do not agree on the synchronous set',
@@ -280,8 +284,8 @@ const setRows: readonly Row<SetFacts, 'recordSet' | 'list' | 'nothing'>[] = [
   },
   {
     id: 'T10',
-    when: 'two looks agree on a synchronous set that differs from the record',
-    test: (f) => !sameSet(f.seen, f.recorded),
+    when: 'two looks agree on a synchronous set that differs from the record, and it holds what was acknowledged before it',
+    test: (f) => !sameSet(f.seen, f.recorded) && (f.seen.status !== 'provable' || f.held),
     does: 'recordSet',
     reason: 'two looks agree on a synchronous set that differs from the record',
   },
@@ -291,6 +295,13 @@ const setRows: readonly Row<SetFacts, 'recordSet' | 'list' | 'nothing'>[] = [
     test: (f) => f.managed && f.wanted !== null,
     does: 'list',
     reason: 'the managed list lacks a standby that streams',
+  },
+  {
+    id: 'T23',
+    when: 'the synchronous set differs from the record, and what was acknowledged before it may be on nobody of it',
+    test: (f) => !sameSet(f.seen, f.recorded),
+    does: 'left',
+    reason: 'the synchronous list is not seen to hold yet what was acknowledged before it',
   },
   {
     id: 'T21',
@@ -353,7 +364,8 @@ export function settleWork(facts: SettleFacts): { tasks: SettleTask[]; left: str
   }
   tasks.sort((a, b) => rank(a.row) - rank(b.row))
   const list = setTask(facts)
-  if (list) tasks.push(list)
+  if (list?.do === 'left') left.push(list.reason)
+  else if (list) tasks.push(list)
   tasks.push(...identifyTasks(facts))
   if (facts.seen[facts.state.primary]?.class !== 'writable') {
     left.push(`${facts.state.primary}: the primary is ${facts.seen[facts.state.primary]?.class ?? 'unknown'}`)
@@ -511,16 +523,20 @@ export function isGone(cluster: ClusterConfig, id: NodeId, { possibleWriter }: N
 }
 
 /** T10 and T11: the record first follows what two looks agree on, then the list follows who streams. */
-function setTask(facts: SettleFacts): SettleTask | undefined {
+function setTask(
+  facts: SettleFacts,
+): SettleTask | { readonly do: 'left'; readonly reason: string } | undefined {
   const { cluster, state } = facts
   const row = facts.seen[state.primary]?.row ?? null
   if (row === null || facts.primaryBefore === null || row.inRecovery) return undefined
   const seen = readSynchronousSet(cluster, state.primary, row)
   const wanted = wantedList(facts, seen, row)
+  const { synchronous: recorded } = state
   const known: SetFacts = {
     seen,
     seenBefore: readSynchronousSet(cluster, state.primary, facts.primaryBefore),
-    recorded: state.synchronous,
+    recorded,
+    held: isHeld(seen, facts.primaryBefore, row),
     managed: cluster.policy.synchronous === 'managed',
     wanted:
       wanted === undefined ? null : { ...seen, ...wanted, status: 'provable', method: 'ANY', reasons: [] },
@@ -528,9 +544,28 @@ function setTask(facts: SettleFacts): SettleTask | undefined {
   const { id, does, reason } = setBy(known)
   const told = { row: id, reason, facts: known }
   if (does === 'recordSet') return { do: 'recordSet', set: seen, ...told }
+  if (does === 'left') return { do: 'left', reason }
   if (does === 'nothing' || known.wanted === null) return undefined
   const next = known.wanted
-  return { do: 'list', names: next.names, set: next, order: listOrder(seen, next), ...told }
+  const order = sameSet(seen, recorded) ? listOrder(seen, next) : unrecordedOrder(recorded)
+  return { do: 'list', names: next.names, set: next, order, ...told }
+}
+
+/** Neither set is known to hold everything: nothing is provable until the new one is seen to. */
+const unrecordedOrder = (recorded: SynchronousSet): ListOrder =>
+  recorded.status === 'provable' ? 'unknownFirst' : 'applyFirst'
+
+/**
+ * S9: a list says nothing of the commits from before it. It holds them when a commit returned under it, and as many of
+ * its standbys as it wants have flushed what the primary had in the look before, in which it was in force already.
+ */
+function isHeld(set: SynchronousSet, before: ProbeRow, row: ProbeRow): boolean {
+  const holders = row.downstream.filter(
+    ({ applicationName, flushedBytes }) =>
+      set.listed.some((id) => id.toLowerCase() === applicationName.toLowerCase()) &&
+      (flushedBytes ?? -1) >= before.positionBytes,
+  )
+  return row.writeProbe === 'ok' && holders.length >= set.k
 }
 
 function wantedList(

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { breaches, lostCommits } from './checker.ts'
 import { Instance } from './model/aws.ts'
+import type { Server } from './model/postgres.ts'
 import { adopted, expectSteady, kill, kinds, order } from './support.ts'
 import type { World } from './world.ts'
 
@@ -239,6 +240,25 @@ describe('is anything lost?', () => {
     await world.time.run(world.time.sleep(120_000))
     expect(world.state).toMatchObject({ phase: 'promoting', lastEvent: { row: 'R12' } })
     expect(promoted(world)).toEqual([])
+  })
+
+  test('H03 S9 a list that is put back over standbys that lag counts only when they hold what was told before it', async () => {
+    const { world, machine } = await adopted({ policy: { loss: { mode: 'never' } } })
+    const [a, b, c] = ['a', 'b', 'c'].map((id) => world.databases.of(id)) as [Server, Server, Server]
+    const listed = a.synchronousNames
+    b.stuck = true
+    c.stuck = true
+    a.synchronousNames = ''
+    await world.time.run(machine.minutes(2, () => world.state.synchronous.status === 'asynchronous'))
+    world.databases.commit('a')
+    a.synchronousNames = listed
+    await world.time.run(machine.minutes(3, () => false))
+    expect(world.state.synchronous.status).not.toBe('provable')
+    expect(world.state.phase).not.toBe('steady')
+    b.stuck = false
+    c.stuck = false
+    await expectSteady(world, machine)
+    expect(world.state.synchronous.status).toBe('provable')
   })
 
   test('H05 S8 the living primary feeds its standbys until the freeze bites: measured after, nothing lost', async () => {

@@ -805,11 +805,25 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'functions/core/settle.ts',
-        find: 'test: (f) => !sameSet(f.seen, f.recorded),',
-        replace: 'test: () => false,',
+        find: "test: (f) => !sameSet(f.seen, f.recorded) && (f.seen.status !== 'provable' || f.held),",
+        replace: "test: (f) => f.recorded.status === 'unknown' && (f.seen.status !== 'provable' || f.held),",
       },
     ],
     caughtBy: { story: 'lists', seed: 3, property: 'nothing lost' },
+  },
+  {
+    id: 'a-list-counts-for-what-was-before-it',
+    removes:
+      'a list is recorded as soon as it is seen, whatever its standbys lack of what was acknowledged before it',
+    answers: ['S9', 'S8', 'H03'],
+    edits: [
+      {
+        file: 'functions/core/settle.ts',
+        find: " && (f.seen.status !== 'provable' || f.held)",
+        replace: '',
+      },
+    ],
+    caughtBy: { story: 'random', seed: 155, property: 'nothing lost' },
   },
   {
     id: 'a-weakened-commit-is-provable',
