@@ -1,5 +1,11 @@
 /** The name, moved by compare-and-swap on the term in its TXT record (design, section 7). */
-import { decideEndpoint, type EndpointFacts, endpointFacts, whyNotOurs } from '../core/endpoint.ts'
+import {
+  decideEndpoint,
+  type EndpointFacts,
+  endpointFacts,
+  type Token,
+  whyNotOurs,
+} from '../core/endpoint.ts'
 import type { ClusterState, NodeConfig } from '../core/types.ts'
 import type { StepContext } from '../entry.ts'
 import type { EndpointRecords } from '../ports.ts'
@@ -19,8 +25,6 @@ type Moved = {
   | { readonly outcome: 'done'; readonly changeId: string | null }
   | { readonly outcome: 'superseded' | 'blocked' }
 )
-
-type Token = Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>
 
 /** Why a planned operation must not begin: the name would be refused when the writes have moved already (F88). */
 export async function whyNameIsNotOurs(
@@ -59,12 +63,7 @@ export async function moveName(
   let last: Moved | undefined
   for (let tries = 0; tries < swapsMost; tries++) {
     const records = (tries === 0 ? first : undefined) ?? (await ports.endpoint.read(cluster))
-    const dnsNames = Object.fromEntries(cluster.nodes.map((node) => [node.id, node.dnsName]))
-    const facts = endpointFacts(token, records, {
-      wanted: target.dnsName,
-      ttlSeconds: cluster.endpoint.ttlSeconds,
-      dnsNames,
-    })
+    const facts = endpointFacts(cluster, token, records, target.id)
     const decision = decideEndpoint(facts)
     const { row } = decision
     const message = `${row}: ${decision.reason}`

@@ -2,7 +2,7 @@
 
 import type { CommandResult } from '../command.ts'
 import { isAlive, majority } from '../core/classify.ts'
-import { decideEndpoint } from '../core/endpoint.ts'
+import { decideEndpoint, endpointFacts } from '../core/endpoint.ts'
 import { isManaged } from '../core/engine.ts'
 import { agreement } from '../core/looks.ts'
 import { streamsFrom } from '../core/settle.ts'
@@ -53,13 +53,14 @@ export async function adopt(world: CommandWorld, asked: Asked): Promise<CommandR
   const found = onlyWriter(world, cluster, { looks, closed })
   if ('problems' in found) return { outcome: 'refused', reasons: found.problems }
   const term = Math.max(records.token?.term ?? 0, previous?.term ?? 0) + 1
-  const decision = endpointDecision(world, cluster, {
-    records,
+  const token = {
+    deployment: world.fleet.deployment,
+    cluster: cluster.id,
     term,
-    primary: found.primary,
-    takeOver: asked.takeOver ?? false,
-    previous,
-  })
+    endpointTerm: previous?.endpointTerm ?? null,
+  }
+  const takeOver = asked.takeOver ?? false
+  const decision = decideEndpoint(endpointFacts(cluster, token, records, found.primary, { takeOver }))
   if (decision.do === 'refuse' || decision.do === 'superseded')
     return { outcome: 'refused', reasons: [`${decision.row}: ${decision.reason}`] }
   const by = asked.by ?? 'operator'
@@ -132,35 +133,6 @@ async function pointName(
     message: `${cluster.id} is adopted in term ${state.term}, but its name is not moved yet (${swap.message}); it is tried again each minute${others}`,
     ...adopted,
   }
-}
-
-function endpointDecision(
-  world: CommandWorld,
-  cluster: ClusterConfig,
-  asked: {
-    records: EndpointRecords
-    term: number
-    primary: NodeId
-    takeOver: boolean
-    previous: ClusterState | null
-  },
-) {
-  const { records, term, primary, takeOver, previous } = asked
-  return decideEndpoint({
-    deployment: world.fleet.deployment,
-    cluster: cluster.id,
-    term,
-    wanted: cluster.nodes.find((node) => node.id === primary)?.dnsName ?? '',
-    ttlSeconds: cluster.endpoint.ttlSeconds,
-    token: records.token,
-    foreignToken: records.foreignToken,
-    cname: records.cname,
-    foreignRecord: records.foreignRecord,
-    known: cluster.nodes.map((node) => node.dnsName),
-    writtenTerm: previous?.endpointTerm ?? null,
-    adopting: true,
-    takeOver,
-  })
 }
 
 /**

@@ -86,43 +86,45 @@ export function decideEndpoint(facts: EndpointFacts): EndpointDecision {
   return answer('swap', 'D9', `the name still carries ${token === null ? 'no term' : `term ${token.term}`}`)
 }
 
-/** The decision's facts that come from the state and the records of one cluster. */
+/**
+ * The decision's facts, for the name to lead to `primary`. `adoption`: a person adopts the cluster, and may take the name
+ * over from another one.
+ */
 export function endpointFacts(
-  state: Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>,
-  records: Pick<EndpointFacts, 'token' | 'foreignToken' | 'cname' | 'foreignRecord'>,
-  names: {
-    readonly wanted: string
-    readonly ttlSeconds: number
-    readonly dnsNames: Readonly<Record<NodeId, string>>
-  },
+  { nodes, endpoint }: ClusterConfig,
+  { deployment, cluster, term, endpointTerm }: Token,
+  { token, foreignToken, cname, foreignRecord }: Records,
+  primary: NodeId,
+  adoption?: { readonly takeOver: boolean },
 ): EndpointFacts {
   return {
-    deployment: state.deployment,
-    cluster: state.cluster,
-    term: state.term,
-    wanted: names.wanted,
-    ttlSeconds: names.ttlSeconds,
-    token: records.token,
-    foreignToken: records.foreignToken,
-    cname: records.cname,
-    foreignRecord: records.foreignRecord,
-    known: Object.values(names.dnsNames),
-    writtenTerm: state.endpointTerm,
-    adopting: false,
-    takeOver: false,
+    deployment,
+    cluster,
+    term,
+    wanted: nodes.find((node) => node.id === primary)?.dnsName ?? '',
+    ttlSeconds: endpoint.ttlSeconds,
+    token,
+    foreignToken,
+    cname,
+    foreignRecord,
+    known: nodes.map((node) => node.dnsName),
+    writtenTerm: endpointTerm,
+    adopting: adoption !== undefined,
+    takeOver: adoption?.takeOver ?? false,
   }
 }
+
+/** What the name is moved with: of the state, or of a step's input while the table is away (S13). */
+export type Token = Pick<ClusterState, 'deployment' | 'cluster' | 'term' | 'endpointTerm'>
+type Records = Pick<EndpointFacts, 'token' | 'foreignToken' | 'cname' | 'foreignRecord'>
 
 /** Why the name would not be ours to move in this term, with the row; null: it would. */
 export function whyNotOurs(
   cluster: ClusterConfig,
-  state: Parameters<typeof endpointFacts>[0] & Pick<ClusterState, 'primary'>,
-  records: Parameters<typeof endpointFacts>[1],
+  state: Token & Pick<ClusterState, 'primary'>,
+  records: Records,
 ): string | null {
-  const dnsNames = Object.fromEntries(cluster.nodes.map(({ id, dnsName }) => [id, dnsName]))
-  const { ttlSeconds } = cluster.endpoint
-  const wanted = dnsNames[state.primary] ?? ''
-  const decision = decideEndpoint(endpointFacts(state, records, { wanted, ttlSeconds, dnsNames }))
+  const decision = decideEndpoint(endpointFacts(cluster, state, records, state.primary))
   return decision.do === 'refuse' || decision.do === 'superseded'
     ? `${decision.row}: ${decision.reason}`
     : null

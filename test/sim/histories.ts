@@ -37,6 +37,7 @@ export const config: History['config'] = {
   },
 }
 const configured = endpointFacts(
+  config,
   { deployment, cluster: 'orders', term: 2, endpointTerm: 1 },
   {
     token: { deployment, cluster: 'orders', term: 1 },
@@ -44,7 +45,7 @@ const configured = endpointFacts(
     cname: { target: 'a.db.internal', ttlSeconds: 5 },
     foreignRecord: null,
   },
-  { wanted: 'b.db.internal', ttlSeconds: 5, dnsNames: { a: 'a.db.internal', b: 'b.db.internal' } },
+  'b',
 )
 
 /** What settle sees of the stopped old primary. */
